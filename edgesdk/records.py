@@ -54,18 +54,14 @@ Nanoseconds = Annotated[int, msgspec.Meta(ge=0)]
 Milliseconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a document; every field is written."""
-
-
-class CaptureTime(Document, frozen=True):
+class CaptureTime(msgspec.Struct, frozen=True, kw_only=True):
     """When a frame was captured: UTC since 1970, and CLOCK_MONOTONIC of the capturing node."""
 
     utc_ns: int
     mono_ns: int
 
 
-class Provenance(Document, frozen=True):
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """What made a part of the outputs: one entry for each inference operator."""
 
     operator: str
@@ -80,7 +76,7 @@ class Provenance(Document, frozen=True):
     evidence: Evidence = "real"
 
 
-class StageTimes(Document, frozen=True):
+class StageTimes(msgspec.Struct, frozen=True, kw_only=True):
     """Nanoseconds a frame spent in each stage, summed over its inference operators."""
 
     queue: Nanoseconds = 0
@@ -90,7 +86,7 @@ class StageTimes(Document, frozen=True):
     total: Nanoseconds = 0
 
 
-class ResultRecord(Document, frozen=True):
+class ResultRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One frame that passed the selectors of one application, and how it ended.
 
     *outputs* maps the application's names to ``to_json()`` of :mod:`edgesdk.values`; None when
@@ -121,7 +117,7 @@ class ResultRecord(Document, frozen=True):
             msgspec.structs.force_setattr(self, "id", identity)
 
 
-class FrameCounts(Document, frozen=True):
+class FrameCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Frames of one camera for one application.
 
     At the end ``captured = skipped_sample + held + passed`` and
@@ -139,14 +135,14 @@ class FrameCounts(Document, frozen=True):
     failed: Count = 0
 
 
-class LatencyMs(Document, frozen=True):
+class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
     """Capture to result, milliseconds; None where no frame came to its end."""
 
     p50: Milliseconds | None = None
     p99: Milliseconds | None = None
 
 
-class CameraFrames(Document, frozen=True):
+class CameraFrames(msgspec.Struct, frozen=True, kw_only=True):
     """What one application made of one camera; *outputs* are the last ones."""
 
     frames: FrameCounts
@@ -155,11 +151,11 @@ class CameraFrames(Document, frozen=True):
     latency_ms: LatencyMs = LatencyMs()
 
 
-class ApplicationSummary(Document, frozen=True):
+class ApplicationSummary(msgspec.Struct, frozen=True, kw_only=True):
     cameras: dict[str, CameraFrames]
 
 
-class CameraSummary(Document, frozen=True):
+class CameraSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A camera at the end; *uri* has no credentials, *fps* is what arrived a second."""
 
     state: CameraState
@@ -171,13 +167,13 @@ class CameraSummary(Document, frozen=True):
     reason: str | None = None
 
 
-class OperatorTiming(Document, frozen=True):
+class OperatorTiming(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: Milliseconds
     p99_ms: Milliseconds
     count: Count
 
 
-class SinkStats(Document, frozen=True):
+class SinkStats(msgspec.Struct, frozen=True, kw_only=True):
     """Where a sink stands. Each record put is in exactly one of the first three.
 
     *pending* waits (in memory or in the outbox on disk), *discarded* was given up: the oldest when
@@ -198,7 +194,7 @@ class SinkStats(Document, frozen=True):
     last_error: str | None = None
 
 
-class RunSummary(Document, frozen=True):
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``run --json`` prints."""
 
     schema: SchemaVersion = 1
@@ -211,7 +207,7 @@ class RunSummary(Document, frozen=True):
     sinks: dict[str, SinkStats] = {}
 
 
-class DemoSummary(Document, frozen=True):
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``demo --json`` prints: the counts of a run, and where it left its files."""
 
     schema: SchemaVersion = 1
@@ -226,13 +222,13 @@ class DemoSummary(Document, frozen=True):
     picture: str | None = None
 
 
-class ErrorBody(Document, frozen=True):
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     class_: str = msgspec.field(name="class")
     message: str
     exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]
 
 
-class ErrorDocument(Document, frozen=True):
+class ErrorDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What any command prints with ``--json`` when it fails."""
 
     schema: SchemaVersion = 1
