@@ -1,0 +1,139 @@
+"""The ``edgesdk`` command: finds the subcommand, and ends every one of them the same way.
+
+Subcommands are imported when they are called, so that ``edgesdk --help`` loads neither OpenCV nor
+a runtime. Whatever goes wrong on purpose is an EdgeError: one line on standard error, its exit
+code, and with ``--json`` an error document on standard output. Nobody sees a traceback, unless
+``EDGESDK_DEBUG`` is set.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from edgesdk import __version__
+from edgesdk.errors import EdgeError, UsageError
+
+__all__ = ["command_line", "main"]
+
+
+@dataclass(frozen=True)
+class _Command:
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "demo": _Command("edgesdk.cli.demo", "Watch a real video with a real detector, in one line."),
+    "run": _Command("edgesdk.cli.run", "Run applications on cameras."),
+    "models": _Command("edgesdk.cli.models", "List, pull, add, show and verify models."),
+    "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
+    "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
+    "bench": _Command("edgesdk.cli.bench", "Measure this machine's ring, scheduler and models."),
+}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgesdk {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """The cameras of a LAN as one compute cluster."""
+
+
+def command_line(words: Sequence[str]) -> Any:
+    """The click command for a line of *words*: real where they call it, one line of help else."""
+    app = typer.Typer(
+        name="edgesdk",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, entry in _COMMANDS.items():
+        app.command(name, help=entry.help)(_not_called)
+    group: Any = typer.main.get_command(app)
+    for name, entry in _COMMANDS.items():
+        if name in words:
+            called = typer.main.get_command(importlib.import_module(entry.module).app)
+            called.name = name
+            group.commands[name] = called
+    return group
+
+
+def _not_called() -> None:
+    raise AssertionError("a command that the line does not name was called")
+
+
+def main() -> None:
+    """The console script; never returns."""
+    words = sys.argv[1:]
+    completing = os.environ.get("COMP_WORDS", "") + os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    code = 1
+    try:
+        answer = command_line([*words, *completing.split()])(
+            args=words, prog_name="edgesdk", standalone_mode=False
+        )
+        code = answer if isinstance(answer, int) else 0
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # Who read our output has gone; the interpreter must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except Exception as error:
+        code = _report(error, as_json="--json" in words)
+    sys.exit(code)
+
+
+def _report(error: Exception, *, as_json: bool) -> int:
+    """Says what went wrong on one line; returns the exit code."""
+    from edgesdk.records import encode_line, error_document
+
+    if os.environ.get("EDGESDK_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(str(error), file=sys.stderr)
+        return 2
+    known = _as_edge_error(error)
+    document = error_document(known)
+    print("error:", " ".join(document.error.message.split()), file=sys.stderr)
+    if as_json:
+        sys.stdout.buffer.write(encode_line(document))
+        sys.stdout.flush()
+    return document.error.exit_code
+
+
+def _as_edge_error(error: Exception) -> EdgeError:
+    if isinstance(error, EdgeError):
+        return error
+    # click's own exceptions: typer brings a click of its own, so their classes have two homes.
+    describe = getattr(error, "format_message", None)
+    if callable(describe):
+        return UsageError(str(describe()) or "see edgesdk --help")
+    if isinstance(error, OSError):
+        return EdgeError(str(error))
+    return EdgeError(
+        f"{type(error).__name__}: {error} (a bug in edgesdk: EDGESDK_DEBUG=1 shows where)"
+    )
+
+
+if __name__ == "__main__":
+    main()
