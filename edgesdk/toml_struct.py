@@ -1,0 +1,239 @@
+"""TOML text into a msgspec struct, with every mistake found at once.
+
+A mistake names file, line, field, value and what was expected: the ``description`` in the field's
+``msgspec.Meta``, or what msgspec says where there is none. Tables become structs, or dicts of
+structs by name; whatever a field's type is made of otherwise is msgspec's to convert.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from edgesdk.errors import ConfigError
+from edgesdk.redaction import redact
+from edgesdk.toml_lines import KeyPath, line_of, locate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Mistakes", "Places", "read_struct"]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_SYNTAX_PLACE = re.compile(r"\s*\(at line (\d+), column \d+\)$")
+_INNER_PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+_INDEX = re.compile(r"\[(\d+)\]")
+_SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where each key of a file stands."""
+
+    file: str
+    lines: dict[KeyPath, int]
+
+    def of(self, path: KeyPath) -> str:
+        return f"{self.file}:{line_of(self.lines, path)}"
+
+
+class Mistakes:
+    """What is wrong with one file, in the order of its lines."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, path: KeyPath, what: str) -> None:
+        text = f"{self._places.of(path)}: {what}"
+        self._found.append((line_of(self._places.lines, path), text))
+
+    def add_value(self, path: KeyPath, value: object, expected: str) -> None:
+        self.add(path, f"{dotted(path)} = {shown(value)}: expected {expected}")
+
+    def raise_any(self) -> None:
+        """Raise ConfigError with all of them, one a line, if there are any."""
+        if not self._found:
+            return
+        self._found.sort(key=lambda item: item[0])
+        raise ConfigError("\n".join(text for _, text in self._found))
+
+
+def read_struct(
+    text: str,
+    kind: type[T],
+    *,
+    file: str,
+    dec_hook: Callable[[type[Any], Any], Any] | None = None,
+    check: Callable[[T, Mistakes], None] | None = None,
+) -> T:
+    """*text* as a *kind*; *file* is its name in messages.
+
+    *dec_hook* converts types that msgspec does not know; the message of a ValueError it raises
+    says what was expected. *check* adds mistakes that lie between fields, and is called once the
+    fields themselves have none. Raises ConfigError.
+    """
+    try:
+        document = tomllib.loads(text)
+        places = Places(file, locate(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax_mistake(file, str(error), text)) from None
+    except RecursionError:
+        raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None
+    mistakes = Mistakes(places)
+    built = _Builder(mistakes, dec_hook).build(document, kind, ())
+    mistakes.raise_any()
+    assert isinstance(built, kind)
+    if check is not None:
+        check(built, mistakes)
+        mistakes.raise_any()
+    return built
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as TOML would write it: ``cameras.door.uri``, ``apps.people.cameras[0]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            bare = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
+            text += f".{bare}" if text else bare
+    return text
+
+
+def shown(value: object) -> str:
+    """A value as TOML would write it, without credentials, cut where it is long."""
+    if isinstance(value, dict):
+        text = "a table"
+    else:
+        text = redact(json.dumps(value, ensure_ascii=False, default=str))
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean "queue"?``, or the words there are."""
+    words = list(known)
+    close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {json.dumps(close[0])}?"
+    return f"expected one of {', '.join(words)}" if words else "expected none"
+
+
+def _syntax_mistake(file: str, message: str, text: str) -> str:
+    place = _SYNTAX_PLACE.search(message)
+    if place is None:  # "(at end of document)"
+        what = message.replace("(at end of document)", "at the end of the document")
+        return f"{file}:{text.count(chr(10)) + 1}: not TOML: {what[:1].lower()}{what[1:]}"
+    line = int(place[1])
+    what = message[: place.start()]
+    lines = text.splitlines()
+    source = redact(lines[line - 1].strip())[:_SHOWN_CHARACTERS] if line <= len(lines) else ""
+    return f"{file}:{line}: not TOML: {what[:1].lower()}{what[1:]}, in: {source}"
+
+
+class _Builder:
+    def __init__(
+        self, mistakes: Mistakes, dec_hook: Callable[[type[Any], Any], Any] | None
+    ) -> None:
+        self._mistakes = mistakes
+        self._dec_hook = dec_hook
+
+    def build(self, value: object, kind: Any, path: KeyPath) -> Any:
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._struct(value, kind, path)
+        if get_origin(kind) is dict and _is_struct(get_args(kind)[1]):
+            return self._tables(value, kind, path)
+        try:
+            return msgspec.convert(value, kind, dec_hook=self._dec_hook)
+        except msgspec.ValidationError as error:
+            self._invalid(value, kind, path, str(error))
+        return None
+
+    def _struct(self, value: object, kind: type[msgspec.Struct], path: KeyPath) -> Any:
+        if not isinstance(value, dict):
+            self._mistakes.add_value(path, value, f"a table, [{dotted(path)}]")
+            return None
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        for key in value.keys() - fields.keys():
+            unknown = (*path, key)
+            table = isinstance(value[key], dict)
+            said = f"table [{dotted(unknown)}]" if table else f"key {dotted(unknown)}"
+            what = f"unknown {said}" if table else f"unknown {said} = {shown(value[key])}"
+            self._mistakes.add(unknown, f"{what}: {nearest(key, fields)}")
+        built = {}
+        complete = True
+        for key, field in fields.items():
+            if key in value:
+                built[field.name] = self.build(value[key], field.type, (*path, key))
+            elif field.required:
+                table = f"[{dotted(path)}]" if path else "the file"
+                expected = _description(field.type) or "a value"
+                self._mistakes.add(path, f"{table} has no {key}: expected {expected}")
+                complete = False
+        return kind(**built) if complete else None
+
+    def _tables(self, value: object, kind: Any, path: KeyPath) -> Any:
+        name_kind, table_kind = get_args(kind)
+        if not isinstance(value, dict):
+            self._mistakes.add_value(path, value, f"tables, [{dotted(path)}.NAME]")
+            return None
+        built = {}
+        for name, table in value.items():
+            inner = (*path, name)
+            try:
+                msgspec.convert(name, name_kind)
+            except msgspec.ValidationError:
+                expected = _description(name_kind) or "another name"
+                self._mistakes.add(inner, f"the name in [{dotted(inner)}]: expected {expected}")
+            built[name] = self.build(table, table_kind, inner)
+        return built
+
+    def _invalid(self, value: object, kind: Any, path: KeyPath, message: str) -> None:
+        inner = _INNER_PLACE.search(message)
+        expected = _description(kind)
+        if inner is not None:
+            message = message[: inner.start()]
+            for index in _INDEX.findall(inner["path"]):
+                path = (*path, int(index))
+                value = value[int(index)] if isinstance(value, list) else value
+                expected = _description(_element_kind(kind)) or expected
+        message = message.removeprefix("Expected ").removeprefix("expected ").replace("`", "")
+        self._mistakes.add_value(path, value, expected or message)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _description(kind: Any) -> str | None:
+    """The description in the Meta of *kind*, or of what is optional in it."""
+    if get_origin(kind) is Annotated:
+        for note in get_args(kind)[1:]:
+            if isinstance(note, msgspec.Meta) and note.description:
+                return note.description
+        return _description(get_args(kind)[0])
+    for part in get_args(kind) if get_origin(kind) not in (tuple, list, dict) else ():
+        if found := _description(part):
+            return found
+    return None
+
+
+def _element_kind(kind: Any) -> Any:
+    """What a list's elements are, of ``tuple[X, ...]``, annotated or optional."""
+    if get_origin(kind) in (tuple, list):
+        return get_args(kind)[0]
+    for part in get_args(kind):
+        if get_args(part):
+            return _element_kind(part)
+    return kind
