@@ -1,0 +1,87 @@
+"""The house: arrows run one way, imports are cheap, nothing is installed at the top by accident."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What each part may import of edgesdk. Parts named nowhere may be imported by all.
+BASE = {"errors", "values", "redaction", "records", "core"}
+ALLOWED = {
+    "core": {"errors"},
+    "capture": BASE,
+    "models": BASE | {"inference"},
+    "inference": BASE,
+    "graph": BASE | {"models"},
+    "sinks": BASE | {"store"},
+    "store": BASE,
+    "backends": BASE | {"inference", "models"},
+    "runtime": BASE
+    | {"capture", "models", "inference", "graph", "sinks", "store", "config", "snapshot"},
+    "web": BASE | {"snapshot"},
+}
+HEAVY = ("av", "cv2", "openvino", "onnxruntime", "ai_edge_litert", "starlette", "uvicorn", "typer")
+
+
+def modules_imported_by(file: Path) -> set[str]:
+    """The parts of edgesdk that a file imports at any depth, type-checking blocks left out."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            if node.module == "edgesdk":
+                names |= {f"edgesdk.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("edgesdk.")}
+
+
+def folder_of(part: str) -> Path:
+    return ROOT / "backends" if part == "backends" else ROOT / "edgesdk" / part
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_imports_follow_the_arrows(part: str) -> None:
+    folder = folder_of(part)
+    files = sorted(folder.rglob("*.py"))
+    assert files, f"no module in {folder}"
+    known = {p.stem for p in (ROOT / "edgesdk").iterdir()} | {"backends"}
+    wrong = {
+        f"{file.relative_to(ROOT)} imports edgesdk.{name}"
+        for file in files
+        for name in modules_imported_by(file) & known
+        if name not in ALLOWED[part] | {part, "__init__"}
+    }
+    assert not wrong
+
+
+def test_importing_edgesdk_loads_no_heavy_library() -> None:
+    code = "import sys, edgesdk; print(*sys.modules)"
+    loaded = run_python(code).split()
+    assert "edgesdk" in loaded
+    assert not set(HEAVY) & {name.split(".")[0] for name in loaded}
+
+
+def test_backends_are_installed_inside_edgesdk_only() -> None:
+    code = "import sys, edgesdk.backends; print('backends' in sys.modules, edgesdk.backends.__name__)"
+    assert run_python(code).split() == ["False", "edgesdk.backends"]
+    missing = subprocess.run(
+        [sys.executable, "-c", "import backends"], cwd="/", capture_output=True, text=True
+    )
+    assert "No module named 'backends'" in missing.stderr
+
+
+def run_python(code: str) -> str:
+    # Not from the checkout: its folder edgesdk/ has no native module and must not be found first.
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True
+    )
+    return done.stdout
