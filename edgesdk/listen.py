@@ -33,7 +33,7 @@ def parse_listen(text: str) -> tuple[str, int]:
         loopback = False
     if not loopback:
         raise UsageError(
-            f"cannot listen on {text!r}: expected {LISTEN_FORM}; this node has no cluster identity, "
-            "and without one nothing listens beyond loopback"
+            f"cannot listen on {text!r}: expected {LISTEN_FORM}; this node has no cluster "
+            "identity, and without one nothing listens beyond loopback"
         )
     return host, int(found["port"])

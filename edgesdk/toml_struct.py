@@ -167,9 +167,9 @@ class _Builder:
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for key in value.keys() - fields.keys():
             unknown = (*path, key)
-            table = isinstance(value[key], dict)
-            said = f"table [{dotted(unknown)}]" if table else f"key {dotted(unknown)}"
-            what = f"unknown {said}" if table else f"unknown {said} = {shown(value[key])}"
+            what = f"unknown key {dotted(unknown)} = {shown(value[key])}"
+            if isinstance(value[key], dict):
+                what = f"unknown table [{dotted(unknown)}]"
             self._mistakes.add(unknown, f"{what}: {nearest(key, fields)}")
         built = {}
         complete = True
