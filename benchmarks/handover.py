@@ -294,7 +294,9 @@ def main() -> None:
     if options.json:
         print(json.dumps({"schema": 1, "benchmark": "handover", "rows": rows}))
         return
-    print(f"{'transport':28}{'p50 us':>10}{'p99 us':>10}{'CPU us, 60 fps':>16}{'flat':>8}{'fps':>8}")
+    print(
+        f"{'transport':28}{'p50 us':>10}{'p99 us':>10}{'CPU us, 60 fps':>16}{'flat':>8}{'fps':>8}"
+    )
     for row in rows:
         print(
             f"{row['transport']:28}{row['p50_us']:>10}{row['p99_us']:>10}"
