@@ -1,0 +1,1 @@
+"""Adapters to inference runtimes, one package each; installed as ``edgesdk.backends``."""
