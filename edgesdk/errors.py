@@ -23,6 +23,7 @@
     │   ├── RingBusy          another writer, or no place for a reader
     │   ├── RingInvalid       hostile, truncated, foreign or of another version
     │   └── RingStale         the writer moved to a larger segment: open it again
+    ├── AdmissionRefused      a deadline that this node can never keep
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
     └── SinkError             results cannot be written                          (exit 7)
 
@@ -35,6 +36,7 @@ from __future__ import annotations
 from typing import Literal
 
 __all__ = [
+    "AdmissionRefused",
     "BackendError",
     "BackendUnavailable",
     "CacheInvalid",
@@ -210,6 +212,14 @@ class RingInvalid(RingError):
 
 class RingStale(RingError):
     pass
+
+
+class AdmissionRefused(EdgeError):
+    """A deadline that the scheduler can never keep; *needed_ns* is the shortest it could."""
+
+    def __init__(self, message: str, *, needed_ns: int) -> None:
+        super().__init__(message)
+        self.needed_ns = needed_ns
 
 
 class NetworkUnavailable(EdgeError):

@@ -1,0 +1,90 @@
+#include "sched_state.h"
+
+/* Tracks the mean and an upper quantile (63 of 64) of what a batch takes. The quantile moves by a
+ * step of the current spread: up by 63/64 of it when the batch took longer, down by 1/64 when it
+ * did not, so that it rests where one batch in 64 takes longer. */
+static void track(struct cost *c, edge_ns took)
+{
+    /* One hiccup must not make the scheduler refuse work for minutes; a real change comes again. */
+    if (took > 4 * c->mean)
+        took = 4 * c->mean;
+    edge_ns off = took > c->mean ? took - c->mean : c->mean - took;
+    uint32_t rate = c->samples < 7 ? c->samples + 1 : 8;
+    c->mean = took > c->mean ? c->mean + off / rate : c->mean - off / rate;
+    c->spread = off > c->spread ? c->spread + (off - c->spread) / 8
+                                : c->spread - (c->spread - off) / 8;
+    edge_ns step = c->spread;
+    if (c->upper > c->mean && (c->upper - c->mean) / 2 > step)
+        step = (c->upper - c->mean) / 2;
+    if (took > c->upper)
+        c->upper += step - step / 64;
+    else
+        c->upper -= step / 64;
+    if (c->samples == 0)
+        c->upper = c->mean;
+    if (c->upper < c->mean)
+        c->upper = c->mean;
+    c->samples++;
+}
+
+void edge_sched_learn(struct edge_sched *s, uint32_t model, uint32_t device, uint32_t items,
+                      edge_ns took)
+{
+    struct cost *c = cost_of(s, model, device, 1);
+    edge_ns before = c[items - 1].mean;
+    if (took == 0)
+        took = 1;
+    track(&c[items - 1], took);
+    /* Sizes that never ran scale with the first ones that did, and cost no less than smaller ones:
+     * the first estimate may have been of another machine. */
+    for (uint32_t b = 0; b < s->models[model].batch_max; b++) {
+        if (c[b].samples)
+            continue;
+        if (before && c[items - 1].samples <= 8) {
+            c[b].mean = c[b].mean / before * c[items - 1].mean +
+                        c[b].mean % before * c[items - 1].mean / before;
+            c[b].upper = c[b].mean;
+        }
+        if (b && c[b].mean < c[b - 1].mean)
+            c[b].mean = c[b - 1].mean;
+        if (b && c[b].upper < c[b - 1].upper)
+            c[b].upper = c[b - 1].upper;
+        if (c[b].mean == 0)
+            c[b].mean = c[b].upper = 1;
+    }
+}
+
+/* A job was dropped that an idle device could not have ended in time. If the estimate is wrong, no
+ * batch would ever run to correct it: let it come down. */
+void edge_sched_relax(struct edge_sched *s, uint32_t model)
+{
+    for (uint32_t d = 0; d < s->config.devices; d++) {
+        struct cost *c = cost_of(s, model, d, 1);
+        for (uint32_t b = 0; b < s->models[model].batch_max; b++)
+            if (c[b].upper > c[b].mean)
+                c[b].upper -= (c[b].upper - c[b].mean) / 8 + 1;
+            else if (c[b].samples)
+                c[b].upper = c[b].mean -= c[b].mean / 32;
+    }
+}
+
+edge_ns edge_sched_least(const struct edge_sched *s, uint32_t model, uint32_t items)
+{
+    edge_ns least = NEVER;
+    for (uint32_t d = 0; d < s->config.devices; d++)
+        if (runs_on(s, model, d) && cost_of(s, model, d, items)->upper < least)
+            least = cost_of(s, model, d, items)->upper;
+    return least;
+}
+
+edge_ns edge_sched_cost(const struct edge_sched *s, edge_sched_model model, uint32_t device,
+                        uint32_t items, edge_ns *upper)
+{
+    if (!s || model.id >= s->models_used || device >= s->config.devices || items < 1 ||
+        items > s->models[model.id].batch_max || !runs_on(s, model.id, device))
+        return 0;
+    const struct cost *c = cost_of(s, model.id, device, items);
+    if (upper)
+        *upper = c->upper;
+    return c->mean;
+}

@@ -1,0 +1,165 @@
+#include "sched_state.h"
+
+/* Drops the jobs at the top of a lane that no device could end in time, even if it were free. */
+static void drop_hopeless(struct edge_sched *s, uint32_t model, struct lane *lane, edge_ns now)
+{
+    while (lane->count) {
+        uint32_t top = s->heaps[lane->base];
+        const struct job *job = &s->jobs[s->streams[top].head];
+        if (add_ns(now, edge_sched_least(s, model, job->items)) <= job->deadline)
+            break;
+        edge_sched_queue_drop(s, edge_sched_queue_pop(s, top), EDGE_DROP_DEADLINE);
+    }
+}
+
+/* The model whose most urgent job is the most urgent of those that this device can end in time and
+ * by `limit`; NONE if there is none. */
+static uint32_t most_urgent(struct edge_sched *s, uint32_t device, enum kind kind, edge_ns now,
+                            edge_ns limit)
+{
+    uint32_t best = NONE;
+    edge_ns best_deadline = 0;
+    for (uint32_t m = 0; m < s->models_used; m++) {
+        struct lane *lane = &s->models[m].lane[kind];
+        if (!lane->count || !runs_on(s, m, device))
+            continue;
+        drop_hopeless(s, m, lane, now);
+        if (!lane->count)
+            continue;
+        const struct job *job = &s->jobs[s->streams[s->heaps[lane->base]].head];
+        edge_ns ends = add_ns(now, cost_of(s, m, device, job->items)->upper);
+        if (ends > job->deadline || ends > limit)
+            continue;
+        if (best == NONE || job->deadline < best_deadline) {
+            best = m;
+            best_deadline = job->deadline;
+        }
+    }
+    return best;
+}
+
+static void start(struct edge_sched *s, struct device *device, uint32_t job)
+{
+    struct job *j = &s->jobs[job];
+    j->state = JOB_RUNNING;
+    s->stats.queued--;
+    s->stats.running++;
+    if (j->stream != NONE) {
+        s->streams[j->stream].running++;
+        edge_sched_share_served(s, &s->streams[j->stream]);
+    }
+    device->jobs[device->count++] = job;
+    device->items += j->items;
+}
+
+/* Takes jobs in order of deadline while the batch, so grown, ends by the earliest deadline in it,
+ * by limit, and within longest. */
+static void fill(struct edge_sched *s, uint32_t index, uint32_t model, enum kind kind, edge_ns now,
+                 edge_ns limit, edge_ns longest)
+{
+    struct device *device = &s->devices[index];
+    struct lane *lane = &s->models[model].lane[kind];
+    edge_ns earliest = limit;
+    while (lane->count) {
+        uint32_t top = s->heaps[lane->base];
+        const struct job *job = &s->jobs[s->streams[top].head];
+        uint32_t items = device->items + job->items;
+        if (items > s->models[model].batch_max)
+            break;
+        edge_ns takes = cost_of(s, model, index, items)->upper;
+        if (job->deadline < earliest)
+            earliest = job->deadline;
+        if (add_ns(now, takes) > earliest || (device->count && takes > longest))
+            break;
+        start(s, device, edge_sched_queue_pop(s, top));
+    }
+    device->model = model;
+}
+
+static bool archive_is_due(const struct edge_sched *s)
+{
+    return s->archive_ns * 49 < s->live_ns;
+}
+
+static bool choose(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
+{
+    enum kind first = archive_is_due(s) ? ARCHIVE : LIVE;
+    for (int turn = 0; turn < KINDS; turn++) {
+        enum kind kind = turn ? (first == LIVE ? ARCHIVE : LIVE) : first;
+        uint32_t model = most_urgent(s, index, kind, now, limit);
+        if (model == NONE)
+            continue;
+        fill(s, index, model, kind, now, limit,
+             kind == ARCHIVE ? s->config.archive_batch_ns : NEVER);
+        return true;
+    }
+    return false;
+}
+
+int edge_sched_next(struct edge_sched *s, uint32_t index, edge_sched_batch *batch, edge_ns now)
+{
+    if (!s || !batch || index >= s->config.devices)
+        return -EINVAL;
+    if (now > TIME_MAX)
+        return -EOVERFLOW;
+    struct device *device = &s->devices[index];
+    if (device->batch)
+        return -EBUSY;
+    device->count = device->items = 0;
+    batch->count = batch->items = 0;
+    batch->wait_until = 0;
+    if (!choose(s, index, now, edge_sched_plan_latest(s, index, now)))
+        return 0;
+    device->batch = ++s->batch_serial << 3 | index;
+    device->started = now;
+    device->ends = add_ns(now, cost_of(s, device->model, index, device->items)->upper);
+    batch->id = device->batch;
+    batch->model.id = device->model;
+    batch->items = device->items;
+    batch->count = device->count;
+    batch->device = index;
+    batch->ends = device->ends;
+    for (uint32_t i = 0; i < device->count; i++)
+        batch->jobs[i] = s->jobs[device->jobs[i]].caller;
+    return (int)device->count;
+}
+
+int edge_sched_done(struct edge_sched *s, uint64_t batch, edge_ns took, int ok, edge_ns now)
+{
+    if (!s || !batch)
+        return -EINVAL;
+    struct device *device = &s->devices[0];
+    uint32_t index = batch & 7;
+    if (index >= s->config.devices || s->devices[index].batch != batch)
+        return -ENOENT;
+    device = &s->devices[index];
+    device->batch = 0;
+    if (ok)
+        edge_sched_learn(s, device->model, index, device->items, took);
+    s->stats.batches++;
+    s->stats.items += device->items;
+    s->stats.busy_ns += took;
+    for (uint32_t i = 0; i < device->count; i++) {
+        struct job *j = &s->jobs[device->jobs[i]];
+        s->stats.running--;
+        s->stats.done++;
+        s->stats.late += now > j->deadline;
+        s->stats.failed += !ok;
+        if (j->stream != NONE) {
+            struct stream *stream = &s->streams[j->stream];
+            struct app *app = &s->apps[stream->app];
+            uint64_t part = took / device->items * j->items;
+            app->done++;
+            app->busy_ns += part;
+            *(app->kind == ARCHIVE ? &s->archive_ns : &s->live_ns) += part;
+            stream->running--;
+            edge_sched_stream_rest(s, j->stream);
+        }
+        edge_sched_job_free(s, device->jobs[i]);
+    }
+    if (s->live_ns + s->archive_ns > 4000000000) {
+        s->live_ns /= 2;
+        s->archive_ns /= 2;
+    }
+    return 0;
+}
