@@ -10,6 +10,7 @@ from edgesdk.errors import EdgeError, ModelInvalid, ModelUnsupported, OutOfMemor
 _UNSUPPORTED = (
     re.compile(r"No translator found for:? ?([\w.\-]+(?:, ?[\w.\-]+)*)"),
     re.compile(r"does not support the following ONNX operations:\s*([\w.\-]+(?:, ?[\w.\-]+)*)"),
+    re.compile(r"No conversion rule found for operations: ?([\w.\-]+(?:, ?[\w.\-]+)*)"),
     re.compile(r"Unsupported operation of type: (\w+)"),
     re.compile(r"Cannot create (\w+) layer"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from edgesdk.errors import DigestMismatch, ModelInvalid
 from edgesdk.inference.protocol import ModelFile, digest
 
@@ -21,3 +23,8 @@ def check_file(model: ModelFile) -> None:
             f"{model.path} has SHA-256 {found[:16]}…, but {model.sha256[:16].lower()}… is "
             "expected; pull it again, or correct the card"
         )
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
