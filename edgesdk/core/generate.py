@@ -3,7 +3,8 @@
 Run by CMake: ``generate.py OUTPUT HEADER...``. The declarations given to cffi are cut from each
 header between the lines ``/* cffi: begin */`` and ``/* cffi: end */``, so that no second copy of
 the interface exists. Inside these lines a header may use only what cffi's parser knows: no
-preprocessor lines but ``#define NAME <integer>``, no attributes; ``EDGE_API`` is removed.
+preprocessor lines but ``#define NAME <integer>``, no attributes; ``EDGE_API`` is removed. The
+error numbers of the ``EDGE_ERRORS`` X-macro, which cffi cannot expand, are given to it one by one.
 """
 
 import re
@@ -17,6 +18,8 @@ def declarations(header: Path) -> str:
     """The text of *header* between its cffi markers; several pairs are joined."""
     text = header.read_text(encoding="utf-8")
     parts = [rest.split(END, 1)[0] for rest in text.split(BEGIN)[1:]]
+    errors = re.findall(r"X\((EDGE_E_\w+), (\d+),", text)
+    parts += [f"#define {name} {number}" for name, number in errors]
     return re.sub(r"\bEDGE_API\b", "", "\n".join(parts))
 
 

@@ -18,6 +18,11 @@ const char *edge_strerror(int error)
     default:
         break;
     }
-    const char *text = error < 0 ? strerrordesc_np(-error) : NULL;
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+    const char *text = error < 0 && error > -4096 ? strerrordesc_np(-error) : NULL;
+#else
+    /* Static text for the system's own numbers; the error range keeps it to those. */
+    const char *text = error < 0 && error > -134 ? strerror(-error) : NULL;
+#endif
     return text ? text : "unknown error";
 }

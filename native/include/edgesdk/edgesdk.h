@@ -26,7 +26,9 @@
     X(EDGE_E_READERS, 4102, "all reader places are taken")                                         \
     X(EDGE_E_NAME, 4103, "name has characters outside of [a-z0-9._-], or is too long")             \
     X(EDGE_E_FORKED, 4104, "handle was made before fork(); open it again in the child")            \
-    X(EDGE_E_HOLDS, 4105, "reader holds as many frames as it may")
+    X(EDGE_E_HOLDS, 4105, "readers hold as many frames as they may")                               \
+    X(EDGE_E_OWNER, 4106, "segment belongs to another user, or everybody may write it")            \
+    X(EDGE_E_ENDED, 4107, "the writer ended the stream")
 
 #ifdef __cplusplus
 extern "C" {
