@@ -183,11 +183,12 @@ class OnnxRuntime:
         if device != "CPU":
             providers.append("CPUExecutionProvider")
         try:
-            session = ort.InferenceSession(os.fspath(path), options, providers=providers)
+            # Its fallback prints to standard output and hides what went wrong.
+            return ort.InferenceSession(
+                os.fspath(path), options, providers=providers, enable_fallback=0
+            )
         except Exception as error:
             raise _loading(path, device, error) from error
-        session.disable_fallback()
-        return session
 
 
 def _loading(path: Path, device: str, error: Exception) -> EdgeError:
@@ -200,7 +201,15 @@ def _loading(path: Path, device: str, error: Exception) -> EdgeError:
     if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
         return OutOfMemory(f"no memory for {path.name}", backend=NAME, device=device, detail=text)
     brief = text.split(" : ")[-1].strip()[:300] or type(error).__name__
-    if type(error).__name__ in ("RuntimeException", "EPFail"):
+    kind = type(error).__name__
+    if kind == "EPFail" or (device != "CPU" and kind in ("RuntimeException", "Fail")):
+        return DeviceUnavailable(
+            f"ONNX Runtime cannot set up {device}: {brief}",
+            backend=NAME,
+            device=device,
+            detail=text,
+        )
+    if kind == "RuntimeException":
         return PrepareFailed(
             f"ONNX Runtime cannot set up {path.name} on {device}: {brief}",
             backend=NAME,

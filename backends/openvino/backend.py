@@ -120,14 +120,14 @@ class OpenVino:
         cancel: threading.Event | None = None,
     ) -> Artifact:
         self._require(device)
+        _stop_if(cancel, model)
         check_file(model)
         store = options.store
         keys: dict[int, str] = {}
         if store is not None and model.sha256:
             wanted = _wanted(options)
             for done, batch in enumerate(wanted):
-                if cancel is not None and cancel.is_set():
-                    raise Cancelled(f"preparing {model.path.name} was cancelled", backend=NAME)
+                _stop_if(cancel, model)
                 if progress is not None:
                     progress(done / len(wanted), f"compiling batch {batch}")
                 key = self._key(model, device, options, batch)
@@ -264,6 +264,11 @@ class OpenVino:
             batch,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _stop_if(cancel: threading.Event | None, model: ModelFile) -> None:
+    if cancel is not None and cancel.is_set():
+        raise Cancelled(f"preparing {model.path.name} was cancelled", backend=NAME)
 
 
 def _wanted(options: LoadOptions) -> list[int]:
