@@ -1,0 +1,1 @@
+"""From a model's output tensors to boxes, labels and vectors, one module a family of models."""
