@@ -1,0 +1,82 @@
+"""The symbolic graph: what a user's function builds, before any model or camera is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgesdk.graph.place import Place
+
+if TYPE_CHECKING:
+    from edgesdk.graph.custom import Operator
+
+__all__ = ["Build", "Node", "Role", "Sink", "conjunction"]
+
+Role = Literal["source", "selector", "value", "inference", "stateful"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sink:
+    """A place that a stream's values go to, as the user declared it."""
+
+    kind: str
+    params: Mapping[str, Any]
+    node: Node
+    selectors: tuple[Node, ...]
+    name: str
+    place: Place
+
+
+@dataclass(eq=False)
+class Build:
+    """One call of one application's function: streams of two builds never mix."""
+
+    application: str
+    camera: str
+    place: Place
+    sinks: list[Sink] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)  # applications whose functions are running
+
+    def __str__(self) -> str:
+        return f"application {self.application!r} on camera {self.camera!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator as it was written: compared by identity, merged by id when compiled.
+
+    inputs: the nodes whose values it takes. selectors: those that must pass before it runs; kept
+    only by roles whose own id they enter (selector, stateful). gives: the name of its value's type.
+    """
+
+    kind: str
+    role: Role
+    build: Build
+    place: Place
+    gives: str
+    inputs: tuple[Node, ...] = ()
+    selectors: tuple[Node, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    custom: Operator[Any, Any] | None = None
+
+
+def _upstream(selector: Node) -> Iterable[Node]:
+    waiting = list(selector.selectors)
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            waiting.extend(node.selectors)
+
+
+def conjunction(*groups: Iterable[Node]) -> tuple[Node, ...]:
+    """The selectors that must all pass, without those that another of them implies."""
+    found: dict[int, Node] = {id(node): node for group in groups for node in group}
+    for node in list(found.values()):
+        for implied in _upstream(node):
+            found.pop(id(implied), None)
+    return tuple(found.values())

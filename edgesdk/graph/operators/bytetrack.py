@@ -1,0 +1,174 @@
+"""Multi-object tracking by associating every detection box."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.graph.frames import FrameInfo
+from edgesdk.graph.operators.kalman import BoxFilter
+from edgesdk.values import Detections
+
+__all__ = ["ByteTrack"]
+
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+_SECOND_OVERLAP = 0.5  # IoU for a match with a low score, as in the paper's code
+_NEW_OVERLAP = 0.3  # and for a track that is not yet confirmed
+_SAME = 0.85  # IoU from which two tracks are one
+
+
+class ByteTrack:
+    """ByteTrack: Zhang et al., "Multi-Object Tracking by Associating Every Detection Box", ECCV
+    2022, with the constants of its code.
+
+    First the detections of high score are matched to all tracks by overlap times score, then those
+    of low score to the tracks that are left and were seen in the last frame, then what is left of
+    the high ones to tracks not yet confirmed. Matches are within one class. Against the paper: a
+    track is lost for a span of capture time, not a number of frames, since frames may be held or
+    dropped; ids are given when a track is confirmed, so that they count tracks; after a source
+    came back no track continues. Rows keep their order; a row's box is the detector's.
+    """
+
+    def __init__(
+        self, *, high: float, low: float, start: float, overlap: float, lost_ns: int, confirm: int
+    ) -> None:
+        self._high = high
+        self._low = low
+        self._start = start
+        self._overlap = overlap
+        self._lost_ns = lost_ns
+        self._confirm = confirm
+        self._last_id = 0
+        self._frames = 0
+        self._seen: tuple[int, int] = (0, 0)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._filter = BoxFilter.start(np.zeros((0, 4)))
+        self._ids = np.zeros(0, np.int64)  # 0: not yet confirmed
+        self._hits = np.zeros(0, np.int64)
+        self._labels = np.zeros(0, np.int32)
+        self._begun = np.zeros(0, np.int64)  # time in ns
+        self._matched = np.zeros(0, np.int64)  # time in ns of the last match
+        self._lost = np.zeros(0, np.bool_)
+
+    def step(self, detections: Detections, info: FrameInfo) -> Detections:
+        now = info.capture_mono_ns
+        incarnation, before = self._seen
+        if self._frames and (incarnation != info.incarnation or now < before):
+            self._clear()
+        self._seen = (info.incarnation, now)
+        self._frames += 1
+        boxes = detections.boxes.astype(np.float64)
+        scores = detections.scores.astype(np.float64)
+        labels = detections.label_ids
+        high = np.flatnonzero(scores >= self._high)
+        low = np.flatnonzero((scores < self._high) & (scores >= self._low))
+        # Lost tracks do not go on growing or shrinking.
+        self._filter.velocity[self._lost, 3] = 0.0
+        self._filter.predict()
+        overlaps = _overlaps(self._filter.boxes(), boxes)
+        overlaps[self._labels[:, None] != labels[None, :]] = 0.0
+        by_score = overlaps * scores[None, :]
+
+        confirmed = np.flatnonzero(self._ids > 0)
+        found = np.full(len(scores), -1, np.intp)  # the track of each detection
+        tracks, left = self._match(by_score, confirmed, high, 1 - self._overlap, found)
+        recent = tracks[~self._lost[tracks]]
+        self._match(overlaps, recent, low, 1 - _SECOND_OVERLAP, found)
+        young = np.flatnonzero(self._ids == 0)
+        _, left = self._match(by_score, young, left, 1 - _NEW_OVERLAP, found)
+
+        rows = np.flatnonzero(found >= 0)
+        hit = np.zeros(len(self._ids), np.bool_)
+        hit[found[rows]] = True
+        if len(rows):
+            self._filter.update(found[rows], boxes[rows])
+            self._matched[found[rows]] = now
+            self._hits[found[rows]] += 1
+        self._lost = ~hit
+        self._forget(hit, now, found)
+        self._begin(left[scores[left] >= self._start], boxes, labels, now, found)
+        self._name()
+        return self._result(detections, found)
+
+    def _match(
+        self, similarity: Floats, tracks: Rows, rows: Rows, limit: float, found: NDArray[np.intp]
+    ) -> tuple[Rows, Rows]:
+        """Writes the best assignment into *found*; returns the tracks and rows that are left."""
+        if not len(tracks) or not len(rows):
+            return tracks, rows
+        import lap  # type: ignore[import-untyped]
+
+        cost = 1.0 - similarity[np.ix_(tracks, rows)]
+        _, of_track, of_row = lap.lapjv(cost, extend_cost=True, cost_limit=limit)
+        taken = np.flatnonzero(of_row >= 0)
+        found[rows[taken]] = tracks[of_row[taken]]
+        return tracks[of_track < 0], rows[of_row < 0]
+
+    def _forget(self, hit: NDArray[np.bool_], now: int, found: NDArray[np.intp]) -> None:
+        """Drops tracks lost too long, unconfirmed ones not seen, and doubles of others."""
+        keep = hit | ((self._ids > 0) & (now - self._matched <= self._lost_ns))
+        alive, gone = np.flatnonzero(keep & hit), np.flatnonzero(keep & ~hit)
+        if len(alive) and len(gone):
+            boxes = self._filter.boxes()
+            same = _overlaps(boxes[alive], boxes[gone]) > _SAME
+            same &= self._labels[alive][:, None] == self._labels[gone][None, :]
+            for i, j in zip(*np.nonzero(same), strict=True):
+                a, b = alive[i], gone[j]
+                older = self._matched[a] - self._begun[a] > self._matched[b] - self._begun[b]
+                keep[b if older else a] = False
+        moved = np.cumsum(keep) - 1
+        rows = found >= 0
+        found[rows] = np.where(keep[found[rows]], moved[found[rows]], -1)
+        self._filter.keep(keep)
+        for name in ("_ids", "_hits", "_labels", "_begun", "_matched", "_lost"):
+            setattr(self, name, getattr(self, name)[keep])
+
+    def _begin(
+        self,
+        rows: Rows,
+        boxes: Floats,
+        labels: NDArray[np.int32],
+        now: int,
+        found: NDArray[np.intp],
+    ) -> None:
+        n = len(rows)
+        found[rows] = len(self._ids) + np.arange(n)
+        # What is there when the stream begins counts at once, as in the paper's code.
+        hits = self._confirm if self._frames == 1 else 1
+        self._filter.extend(BoxFilter.start(boxes[rows]))
+        self._ids = np.append(self._ids, np.zeros(n, np.int64))
+        self._hits = np.append(self._hits, np.full(n, hits, np.int64))
+        self._labels = np.append(self._labels, labels[rows])
+        self._begun = np.append(self._begun, np.full(n, now, np.int64))
+        self._matched = np.append(self._matched, np.full(n, now, np.int64))
+        self._lost = np.append(self._lost, np.zeros(n, np.bool_))
+
+    def _name(self) -> None:
+        """Gives ids to the tracks that are now confirmed."""
+        ready = np.flatnonzero((self._ids == 0) & (self._hits >= self._confirm))
+        self._ids[ready] = self._last_id + 1 + np.arange(len(ready))
+        self._last_id += len(ready)
+
+    def _result(self, detections: Detections, found: NDArray[np.intp]) -> Detections:
+        ids = np.zeros(len(found), np.int64)
+        rows = found >= 0
+        ids[rows] = self._ids[found[rows]]
+        kept = np.flatnonzero(ids > 0)
+        return replace(detections.select(kept), track_ids=ids[kept])
+
+
+def _overlaps(a: Floats, b: Floats) -> Floats:
+    """IoU of each of *a* ``[n, 4]`` with each of *b* ``[m, 4]``: float64 ``[n, m]``."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.prod(np.maximum(high - low, 0.0), axis=2)
+    area_a = np.prod(np.maximum(a[:, 2:] - a[:, :2], 0.0), axis=1)
+    area_b = np.prod(np.maximum(b[:, 2:] - b[:, :2], 0.0), axis=1)
+    union = area_a[:, None] + area_b[None, :] - common
+    return np.asarray(common / np.maximum(union, 1e-9))

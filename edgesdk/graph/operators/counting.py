@@ -1,0 +1,91 @@
+"""How many tracks there are, were, and how long they stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.graph.frames import FrameInfo
+from edgesdk.graph.operators.geometry import Points, anchors, inside
+from edgesdk.graph.operators.memory import TrackMemory
+from edgesdk.values import Detections, Measurement
+
+__all__ = ["Count", "Dwell", "ZoneCount"]
+
+
+def _ids(tracks: Detections) -> NDArray[np.int64]:
+    return np.zeros(0, np.int64) if tracks.track_ids is None else tracks.track_ids
+
+
+class Count:
+    """``now``: tracks in this frame; ``total``: tracks since the start."""
+
+    def __init__(self) -> None:
+        self._memory: TrackMemory[None] = TrackMemory(lambda: None)
+        self._total = 0
+
+    def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
+        seen = self._memory.see(_ids(tracks).tolist(), info.capture_mono_ns)
+        self._total += sum(new for _, _, new in seen)
+        return Measurement("count", {"now": len(seen), "total": self._total})
+
+
+class ZoneCount:
+    """``now``: tracks inside the polygon; ``total``: tracks that have been in it."""
+
+    def __init__(self, *, polygon: Points, anchor: str) -> None:
+        self._polygon = polygon
+        self._anchor = anchor
+        self._memory: TrackMemory[None] = TrackMemory(lambda: None)
+        self._total = 0
+
+    def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
+        within = inside(anchors(tracks, self._anchor, info), self._polygon)
+        seen = self._memory.see(_ids(tracks)[within].tolist(), info.capture_mono_ns)
+        self._total += sum(new for _, _, new in seen)
+        return Measurement("zone_count", {"now": len(seen), "total": self._total})
+
+
+@dataclass
+class _Stay:
+    nanoseconds: int = 0
+    last_ns: int | None = None
+
+
+class Dwell:
+    """Seconds of capture time that each track has been in view, or inside the polygon.
+
+    The time between two frames counts for a track that is inside in both; a track that leaves and
+    comes back goes on from where it was.
+    """
+
+    def __init__(self, *, polygon: Points | None, anchor: str) -> None:
+        self._polygon = polygon
+        self._anchor = anchor
+        self._memory: TrackMemory[_Stay] = TrackMemory(_Stay)
+        self._before: frozenset[int] = frozenset()
+
+    def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
+        ids = _ids(tracks)
+        if self._polygon is not None:
+            ids = ids[inside(anchors(tracks, self._anchor, info), self._polygon)]
+        now = info.capture_mono_ns
+        rows = []
+        for track, stay, _ in self._memory.see(ids.tolist(), now):
+            if stay.last_ns is not None and track in self._before:
+                stay.nanoseconds += max(0, now - stay.last_ns)
+            stay.last_ns = now
+            rows.append({"track_id": track, "seconds": round(stay.nanoseconds / 1e9, 3)})
+        self._before = frozenset(ids.tolist())
+        seconds = [row["seconds"] for row in rows]
+        return Measurement(
+            "dwell",
+            {
+                "tracks": rows,
+                "now": len(rows),
+                "mean": round(sum(seconds) / len(seconds), 3) if seconds else None,
+                "max": max(seconds, default=None),
+            },
+        )
