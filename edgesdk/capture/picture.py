@@ -1,0 +1,60 @@
+"""What every reader yields: one decoded picture that can write itself into a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.core.ring import ColourRange, ColourSpace
+
+__all__ = ["Picture", "Reader", "row_bytes"]
+
+
+def row_bytes(width: int) -> int:
+    """Bytes from row to row of a BGR picture: three a pixel, for *width* rounded up to 8.
+
+    FFmpeg converts eight pixels at a time; with a tighter stride it leaves the last ones out, or
+    writes them past the end of the buffer.
+    """
+    return -(-width // 8) * 24
+
+
+@dataclass(slots=True, eq=False)
+class Picture:
+    """A decoded picture, not yet copied anywhere.
+
+    ``write(slot, stride)`` puts its BGR pixels into *slot* (uint8, 1-D, ``height * stride`` bytes)
+    in one pass; it is called at most once, before the reader is asked for the next picture.
+    """
+
+    width: int
+    height: int
+    write: Callable[[NDArray[np.uint8], int], None]
+    media_ns: int | None = None
+    """Time within a file; None for a live source."""
+    arrival_ns: int = 0
+    """CLOCK_MONOTONIC at which a live source delivered it."""
+    colour_space: ColourSpace = ColourSpace.UNKNOWN
+    """Of the coded picture, from which the BGR pixels were made."""
+    colour_range: ColourRange = ColourRange.UNKNOWN
+    frame_rate: float = 0.0
+    qp: int = -1
+
+
+class Reader(Protocol):
+    """One connection to a source."""
+
+    codec: str
+    decode_errors: int
+
+    def __iter__(self) -> Iterator[Picture]:
+        """Pictures until the source ends. Raises CaptureError, also for a source gone silent."""
+        ...
+
+    def close(self) -> None:
+        """Let go of file, socket or device. Idempotent."""
+        ...
