@@ -130,6 +130,11 @@ class LiteRt:
                     interpreter.resize_tensor_input(detail["index"], list(wanted))
             interpreter.allocate_tensors()
         except Exception as error:
+            if size == 1 and model.inputs and not _lacking(str(error)):
+                raise CardError(
+                    f"{model.path.name} does not take the shapes of its card "
+                    f"{ {k: list(v) for k, v in model.inputs.items()} }: {_brief(error)}"
+                ) from error
             raise _allocating(model, error) from error
         return Batch(interpreter)
 

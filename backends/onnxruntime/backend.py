@@ -71,6 +71,8 @@ class OnnxRuntime:
     def module(self) -> Any:
         with self._lock:
             if self._module is None:
+                # Its events go to a server of its maker, with an id that it leaves in the home.
+                os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
                 try:
                     import onnxruntime  # type: ignore[import-untyped]
                 except Exception as error:

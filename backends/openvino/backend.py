@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgesdk.errors import BackendUnavailable, Cancelled, CardError, DeviceUnavailable, EdgeError
 from edgesdk.inference import batching
@@ -24,7 +27,7 @@ from edgesdk.inference.protocol import (
     batched,
 )
 
-from . import failures
+from . import failures, runtime
 from .session import Compiled, OpenVinoSession, names_of, tensor_specs
 
 if TYPE_CHECKING:
@@ -55,31 +58,17 @@ class OpenVino:
     def core(self) -> ov.Core:
         with self._lock:
             if self._core is None:
-                try:
-                    import openvino
-                except ImportError as error:
-                    raise BackendUnavailable(
-                        f"the openvino package cannot be imported: {error}; "
-                        "pip install 'edgesdk[openvino]'",
-                        reason="package" if error.name == "openvino" else "library",
-                        backend=NAME,
-                        detail=str(error),
-                    ) from error
-                self._core = openvino.Core()
+                self._core = runtime.module().Core()
             return self._core
 
     def version(self) -> str:
-        import openvino
-
-        return str(openvino.__version__).split("-")[0]
+        return str(runtime.module().__version__).split("-")[0]
 
     def probe(self) -> Probe:
         try:
             core = self.core()
-            import numpy as np
-            import openvino as ov
-            from openvino import opset13 as ops
-
+            ov = runtime.module()
+            ops = ov.opset13
             value = ops.parameter([1, 4], ov.Type.f32)
             model = ov.Model([ops.relu(value)], [value])
             result = core.compile_model(model, "CPU")(np.array([[-1, 0, 1, 2]], np.float32))[0]
@@ -159,6 +148,8 @@ class OpenVino:
                     if batch == 1:
                         raise
                     continue
+                if options.store is not None and batch in artifact.keys:
+                    options.store.put(artifact.keys[batch], _exporter(found))
             compiled[batch] = Compiled(found)
         one = compiled[1]
         inputs, outputs = tensor_specs(one.model, model)
@@ -237,11 +228,12 @@ class OpenVino:
         if path is None:
             return None
         try:
-            blob = path.read_bytes()
-            return self.core().import_model(blob, device, self._config(device, options))
+            # Without the options of the compilation the CPU would compute in bfloat16 again.
+            return self.core().import_model(
+                io.BytesIO(path.read_bytes()), device, self._config(device, options)
+            )
         except Exception:
             # Made by another build of the runtime, in spite of the version in its key.
-            store.discard(key)
             return None
 
     def _key(self, model: ModelFile, device: str, options: LoadOptions, batch: int) -> str:
@@ -251,13 +243,11 @@ class OpenVino:
         if physical in core.available_devices:
             machine.append(str(core.get_property(physical, "FULL_DEVICE_NAME")))
             machine += sorted(core.get_property(physical, "OPTIMIZATION_CAPABILITIES"))
-        import openvino
-
         parts = [
             model.sha256,
             sorted((k, list(v)) for k, v in model.inputs.items()),
             NAME,
-            str(openvino.__version__),
+            str(runtime.module().__version__),
             device,
             machine,
             sorted(self._config(device, options).items()),
@@ -277,15 +267,14 @@ def _wanted(options: LoadOptions) -> list[int]:
 
 def _exporter(compiled: ov.CompiledModel) -> Any:
     def write(path: Path) -> None:
-        path.write_bytes(compiled.export_model())
+        path.write_bytes(compiled.export_model().getbuffer())
 
     return write
 
 
 def _shapes(network: ov.Model, model: ModelFile, batch: int) -> dict[Any, Any]:
     """The shape of each input at *batch*: the card's, else the file's with an open axis 0 as 1."""
-    import openvino as ov
-
+    ov = runtime.module()
     shapes: dict[Any, Any] = {}
     left = dict(model.inputs)
     for port in network.inputs:

@@ -17,6 +17,8 @@ from edgesdk.inference.protocol import IOSpec, ModelFile, Tensors, TensorSpec
 from edgesdk.inference.session import CheckedSession
 from edgesdk.inference.tickets import Ticket
 
+from . import runtime
+
 if TYPE_CHECKING:
     import openvino as ov  # type: ignore[import-untyped]
 
@@ -73,8 +75,7 @@ class Request:
     call than handing an array over."""
 
     def __init__(self, model: ov.CompiledModel) -> None:
-        import openvino as ov
-
+        ov = runtime.module()
         self._request = model.create_infer_request()
         self._slots: list[NDArray[Any] | None] = []
         for index, port in enumerate(model.inputs):
@@ -87,8 +88,7 @@ class Request:
 
     def start(self, inputs: Tensors, specs: Specs) -> None:
         """Copies the inputs and starts; they may change afterwards."""
-        import openvino as ov
-
+        ov = runtime.module()
         for index, spec in enumerate(specs):
             slot = self._slots[index]
             if slot is None:

@@ -31,8 +31,7 @@ class Caps:
     that is running can be cancelled. isolation: whether the runtime should live in a process of
     its own. exclusive_device: one session a device at a time. prepare_cost: what ``prepare``
     costs. gil_free_load: other threads run during ``load``. deterministic: equal inputs give equal
-    bytes on one machine. custom_operators: what the file's own names for operators are checked
-    against is the runtime's concern.
+    bytes on one machine.
     """
 
     async_native: bool = False
@@ -173,12 +172,11 @@ class ArtefactStore(Protocol):
     """Where ``prepare`` keeps what it made; ``edgesdk.models`` has the one on disk.
 
     ``get`` gives a file whose digest was checked, or None. ``put`` calls *write* with a path to
-    fill and publishes it atomically. ``discard`` removes an entry that proved unusable.
+    fill and publishes it atomically, in place of an entry that is there.
     """
 
     def get(self, key: str) -> Path | None: ...
     def put(self, key: str, write: Callable[[Path], None]) -> Path: ...
-    def discard(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
