@@ -210,8 +210,10 @@ def _open(source: Source) -> InputContainer:
         options |= {
             "rtsp_transport": source.transport,
             "rtsp_flags": "prefer_tcp" if source.transport == "tcp" else "0",
+            # The frame rate is told or measured later; a second spent on it here would be a second
+            # without frames at each reconnect.
+            "fpsprobesize": "0",
             "analyzeduration": "1000000",
-            "fflags": "nobuffer",
             "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
         }
     else:

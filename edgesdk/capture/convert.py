@@ -94,11 +94,11 @@ class _Scaler:
         self._format = avutil.av_get_pix_fmt
         self._format.argtypes, self._format.restype = [ctypes.c_char_p], number
         self._create = swscale.sws_getContext
-        self._create.argtypes, self._create.restype = [number] * 7 + [pointer] * 3, pointer
+        self._create.argtypes, self._create.restype = [*[number] * 7, *[pointer] * 3], pointer
         self._matrix = swscale.sws_getCoefficients
         self._matrix.argtypes, self._matrix.restype = [number], pointer
         self._details = swscale.sws_setColorspaceDetails
-        self._details.argtypes = [pointer, pointer, number, pointer] + [number] * 4
+        self._details.argtypes = [pointer, pointer, number, pointer, *[number] * 4]
         self._details.restype = number
         planes: tuple[Any, ...] = (self._Planes, self._Strides)
         scale: Any = swscale.sws_scale

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgesdk.capture.container import refuse_bomb
 from edgesdk.capture.convert import BgrConverter, colours
-from edgesdk.capture.http import HttpClient, Response
+from edgesdk.capture.http_client import HttpClient, Response
 from edgesdk.capture.jpeg import JpegHeader, read_header
 from edgesdk.capture.multipart import MultipartCutter, boundary_of
 from edgesdk.capture.picture import Picture

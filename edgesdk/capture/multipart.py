@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edgesdk.capture.http import headers_of
+from edgesdk.capture.http_client import headers_of
 from edgesdk.errors import CaptureError
 
 __all__ = ["MultipartCutter", "boundary_of"]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from edgesdk.capture.secrets import Concealer
+from edgesdk.capture.conceal import Concealer
 from edgesdk.errors import CaptureError, UsageError
 
 __all__ = ["Kind", "Source", "parse_source"]
