@@ -422,11 +422,16 @@ class RingReader:
         return [_frame(handle, self._frames[i]) for i in range(got)]
 
     def wait(self, timeout: float) -> bool:
-        """Waits at most *timeout* seconds for an unseen frame. False at once if the stream ended.
+        """Waits at most *timeout* seconds for an unseen frame that may be taken.
 
+        False at once if the stream ended; False within 5 ms while this reader holds all it may.
         RingStale as :meth:`take`.
         """
         code = lib.edge_ring_wait(self._open().pointer, timeout_ns(timeout))
+        if code == -lib.EDGE_E_HOLDS:
+            # Nothing rings when this process releases a frame; do not spin until it does.
+            time.sleep(min(timeout, 0.005))
+            return False
         return code != -lib.EDGE_E_ENDED and bool(self._check(code))
 
     def reopen(self, timeout: float = 0.2) -> None:
@@ -478,7 +483,7 @@ class RingReader:
 
     @property
     def overruns(self) -> int:
-        """Frames that were overwritten before this reader took them (``latest`` passes count not)."""
+        """Frames overwritten before this reader took them; those ``latest`` passes are not."""
         return self._lost + int(self._read_info().overruns)
 
     def close(self) -> None:
@@ -507,7 +512,7 @@ class RingReader:
         return self._handle
 
     def _read_info(self) -> Any:
-        self._check(lib.edge_ring_info_of(self._open().pointer, self._info))
+        self._check(lib.edge_ring_get_info(self._open().pointer, self._info))
         return self._info
 
     def _check(self, code: int) -> int:

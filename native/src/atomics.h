@@ -150,7 +150,8 @@ static inline uint64_t order_seen_read(const edge_long *seen)
 }
 
 /* 20. The magic, written last: who sees it sees the whole header. Redundant while segments get
- *     their name only when they are finished; it stands for a writer that does not. Pairs with 21. */
+ *     their name only when they are finished; it stands for a writer that does not. Pairs with 21.
+ */
 static inline void order_magic_publish(edge_long *magic, uint64_t value)
 {
     atomic_store_explicit(magic, value, EDGE_ORDER(20, memory_order_release));

@@ -58,7 +58,7 @@ int ring_header_check(const struct ring_header *copy, uint64_t file_bytes, uint3
     }
     /* A later minor may have a longer header, within its page. */
     if (copy->header_bytes < sizeof *copy || copy->header_bytes > RING_CONTROL_OFFSET ||
-        copy->kind != kind || copy->slots < EDGE_RING_SLOTS_MIN ||
+        (kind != 0 && copy->kind != kind) || copy->slots < EDGE_RING_SLOTS_MIN ||
         copy->slots > EDGE_RING_SLOTS_MAX || copy->places != EDGE_RING_READERS_MAX ||
         copy->max_begun == 0 || copy->max_begun > copy->slots - 2 || copy->max_holds == 0 ||
         copy->max_holds > copy->slots - 1 - copy->max_begun ||
@@ -96,8 +96,8 @@ int ring_header_read(int fd, uint64_t file_bytes, uint32_t kind, struct ring_hea
 int ring_map(struct ring_mapping *mapping, int fd, const struct ring_header *header, int writable)
 {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *base = mmap(NULL, (size_t)header->segment_bytes, protection, MAP_SHARED | MAP_POPULATE,
-                      fd, 0);
+    void *base =
+        mmap(NULL, (size_t)header->segment_bytes, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (base == MAP_FAILED) {
         return -errno;
     }
@@ -109,8 +109,8 @@ int ring_map(struct ring_mapping *mapping, int fd, const struct ring_header *hea
         uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t start = RING_CONTROL_OFFSET / page * page;
         control_bytes = (size_t)(RING_CONTROL_OFFSET + RING_CONTROL_BYTES - start);
-        void *second = mmap(NULL, control_bytes, PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_POPULATE, fd, (off_t)start);
+        void *second = mmap(NULL, control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                            fd, (off_t)start);
         if (second == MAP_FAILED) {
             int error = -errno;
             munmap(base, (size_t)header->segment_bytes);
@@ -177,12 +177,20 @@ int ring_reap(struct ring_control *control, int fd, uint32_t but_place)
     return reaped;
 }
 
-uint64_t ring_holds(struct ring_control *control, uint64_t *seen)
+uint64_t ring_holds(struct ring_control *control)
+{
+    uint64_t holds = 0;
+    for (uint32_t places = order_places_scan(&control->places); places != 0; places &= places - 1) {
+        holds |= order_holds_scan(&control->place[__builtin_ctz(places)].holds);
+    }
+    return holds;
+}
+
+uint64_t ring_holds_and_seen(struct ring_control *control, uint64_t *seen)
 {
     uint64_t holds = 0;
     uint64_t passed = UINT64_MAX;
-    for (uint32_t places = order_places_scan(&control->places); places != 0;
-         places &= places - 1) {
+    for (uint32_t places = order_places_scan(&control->places); places != 0; places &= places - 1) {
         struct ring_place *place = &control->place[__builtin_ctz(places)];
         uint64_t at = order_seen_read(&place->seen);
         passed = at < passed ? at : passed;

@@ -13,6 +13,7 @@
 
 #include "atomics.h"
 #include "shm.h"
+#include <edgesdk/results.h>
 #include <edgesdk/ring.h>
 
 #include <stdalign.h>
@@ -67,9 +68,10 @@ struct ring_place {
 struct ring_control {
     edge_word places;   /* bit i: place i is taken */
     edge_word sleepers; /* bit i: the reader in place i sleeps on state.word */
-    edge_word paced;    /* 1: a writer waits for readers, so they bump `taken` */
+    edge_word paced;    /* 1: a writer waits for readers now and then, so they bump `taken` */
     edge_word taken;    /* futex word of that writer */
-    uint32_t reserved[12];
+    edge_word waiting;  /* 1: it sleeps on it */
+    uint32_t reserved[11];
     struct ring_place place[EDGE_RING_READERS_MAX];
 };
 
@@ -123,7 +125,7 @@ _Static_assert(offsetof(struct ring_state, slot) == 576, "layout");
 int ring_header_make(struct ring_header *header, uint32_t kind, const edge_ring_config *config);
 
 /* Whether a header, copied from a file of `file_bytes`, can be trusted: 0 or -EDGE_E_*. Reads
- * nothing but the copy, so that nobody can change it after the check. */
+ * nothing but the copy, so that nobody can change it after the check. `kind` 0 is any. */
 int ring_header_check(const struct ring_header *copy, uint64_t file_bytes, uint32_t kind);
 
 /* Reads and checks the header of `fd`. */
@@ -151,8 +153,11 @@ void ring_unmap(struct ring_mapping *mapping);
  * Returns how many. */
 int ring_reap(struct ring_control *control, int fd, uint32_t but_place);
 
-/* Slots that any reader holds; *seen gets the sequence that all of them have passed. */
-uint64_t ring_holds(struct ring_control *control, uint64_t *seen);
+/* Slots that any reader holds. */
+uint64_t ring_holds(struct ring_control *control);
+
+/* The same, and *seen gets the sequence that all readers have passed; UINT64_MAX with none. */
+uint64_t ring_holds_and_seen(struct ring_control *control, uint64_t *seen);
 
 /* Ends the hold, sleep and bell of a place whose lock the caller has. */
 void ring_place_clear(struct ring_control *control, uint32_t place);
@@ -161,5 +166,13 @@ int ring_writer_open(edge_ring_writer **out, const char *name, uint32_t kind,
                      const edge_ring_config *config);
 int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, uint32_t flags,
                      edge_bell *bell, uint32_t tag);
+
+/* A reader over a mapping, which is its own from then on; on error still the caller's. */
+int ring_reader_attach(edge_ring_reader **out, const struct ring_mapping *mapping, edge_bell *bell,
+                       uint32_t tag);
+
+/* Copies a record of `bytes` out of a slot and checks the copy; what is left at 0 is not there.
+ * -EBADMSG. */
+int result_unpack(edge_result *result, const void *data, uint64_t bytes);
 
 #endif

@@ -17,8 +17,8 @@ struct edge_ring_reader {
     uint64_t seen;
     uint64_t overruns;
     edge_ns reaped;
-    edge_word refs[EDGE_RING_SLOTS_MAX];      /* views of each slot in this process */
-    edge_long held[EDGE_RING_SLOTS_MAX];      /* sequence of the frame they view */
+    edge_word refs[EDGE_RING_SLOTS_MAX]; /* views of each slot in this process */
+    edge_long held[EDGE_RING_SLOTS_MAX]; /* sequence of the frame they view */
 };
 
 int edge_ring_open(edge_ring_reader **out, const char *name, uint32_t flags, edge_bell *bell,
@@ -47,14 +47,28 @@ static int take_place(edge_ring_reader *reader)
     return -EDGE_E_READERS;
 }
 
+/* The sequence before the oldest frame from which on all are still there. */
+static uint64_t before_oldest(const edge_ring_reader *reader)
+{
+    const struct ring_state *state = reader->at.state;
+    uint64_t sequence = order_head_read(&state->head);
+    for (uint32_t i = 0; i < reader->at.header.slots && sequence > 0; i++, sequence--) {
+        uint64_t entry = plain_long(&state->trail[sequence % RING_TRAIL]);
+        uint32_t slot = entry & 63;
+        if (entry >> 6 != sequence || slot >= reader->at.header.slots ||
+            order_generation_check(&state->slot[slot].generation) != sequence) {
+            break;
+        }
+    }
+    return sequence;
+}
+
 static void join(edge_ring_reader *reader, const edge_bell *bell, uint32_t tag)
 {
     struct ring_control *control = reader->at.control;
     struct ring_place *place = &control->place[reader->place];
     ring_place_clear(control, reader->place); /* what a reader that died left */
-    uint64_t head = order_head_read(&reader->at.state->head);
-    uint32_t slots = reader->at.header.slots;
-    reader->seen = head > slots ? head - slots : 0;
+    reader->seen = before_oldest(reader);
     order_seen_publish(&place->seen, reader->seen);
     uint32_t serial = plain_word(&place->bell_serial); /* even, by ring_place_clear() */
     if (bell != NULL) {
@@ -63,6 +77,26 @@ static void join(edge_ring_reader *reader, const edge_bell *bell, uint32_t tag)
         order_bell_publish(&place->bell_serial, serial + 1);
     }
     order_place_join(&control->places, UINT32_C(1) << reader->place);
+}
+
+int ring_reader_attach(edge_ring_reader **out, const struct ring_mapping *mapping, edge_bell *bell,
+                       uint32_t tag)
+{
+    edge_ring_reader *reader = calloc(1, sizeof *reader);
+    if (reader == NULL) {
+        return -ENOMEM;
+    }
+    reader->at = *mapping;
+    int error = shm_guard_open(&reader->guard);
+    error = error != 0 ? error : take_place(reader);
+    if (error != 0) {
+        shm_guard_close(&reader->guard);
+        free(reader);
+        return error;
+    }
+    join(reader, bell, tag);
+    *out = reader;
+    return 0;
 }
 
 int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, uint32_t flags,
@@ -82,29 +116,19 @@ int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, ui
     if (fd < 0) {
         return fd;
     }
-    edge_ring_reader *reader = calloc(1, sizeof *reader);
-    if (reader == NULL) {
-        close(fd);
-        return -ENOMEM;
-    }
-    reader->at.fd = fd;
     struct ring_header header;
+    struct ring_mapping mapping = {.fd = fd};
     error = ring_header_read(fd, bytes, kind, &header);
-    error = error != 0 ? error : ring_map(&reader->at, fd, &header, 0);
-    if (error == 0 && (plain_word(&reader->at.state->flags) & RING_STALE) != 0) {
+    error = error != 0 ? error : ring_map(&mapping, fd, &header, 0);
+    if (error == 0 && (order_flags_read(&mapping.state->flags) & RING_STALE) != 0) {
+        /* The name is about to lead elsewhere. */
         error = -ENOENT;
     }
-    error = error != 0 ? error : shm_guard_open(&reader->guard);
-    error = error != 0 ? error : take_place(reader);
+    error = error != 0 ? error : ring_reader_attach(out, &mapping, bell, tag);
     if (error != 0) {
-        ring_unmap(&reader->at);
-        shm_guard_close(&reader->guard);
-        free(reader);
-        return error;
+        ring_unmap(&mapping);
     }
-    join(reader, bell, tag);
-    *out = reader;
-    return 0;
+    return error;
 }
 
 /* Whether the readers together leave the writer a slot besides the newest and those it has begun:
@@ -113,11 +137,10 @@ int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, ui
 static int leaves_room(edge_ring_reader *reader)
 {
     const struct ring_header *header = &reader->at.header;
-    uint64_t unused;
-    uint64_t all = ring_holds(reader->at.control, &unused);
-    uint64_t own = order_holds_scan(&reader->at.control->place[reader->place].holds);
+    uint64_t own = plain_long(&reader->at.control->place[reader->place].holds);
     return (uint32_t)__builtin_popcountll(own) <= header->max_holds &&
-           (uint32_t)__builtin_popcountll(all | own) <= header->slots - 1 - header->max_begun;
+           (uint32_t)__builtin_popcountll(ring_holds(reader->at.control)) <=
+               header->slots - 1 - header->max_begun;
 }
 
 static int room(edge_ring_reader *reader)
@@ -212,7 +235,9 @@ static void publish_seen(edge_ring_reader *reader)
     order_seen_publish(&control->place[reader->place].seen, reader->seen);
     if (plain_word(&control->paced)) {
         order_wake_bump(&control->taken);
-        futex_wake_all(&control->taken);
+        if (order_sleepers_read(&control->waiting) != 0) {
+            futex_wake_all(&control->taken);
+        }
     }
 }
 
@@ -315,7 +340,10 @@ int edge_ring_wait(edge_ring_reader *reader, edge_ns timeout)
     for (;;) {
         uint32_t word = order_word_check(&state->word);
         if (order_head_read(&state->head) > reader->seen) {
-            return 1;
+            uint64_t own = plain_long(&control->place[reader->place].holds);
+            return (uint32_t)__builtin_popcountll(own) < reader->at.header.max_holds
+                       ? 1
+                       : -EDGE_E_HOLDS;
         }
         error = nothing_left(reader);
         if (error != 0) {
@@ -339,7 +367,7 @@ int edge_ring_wait(edge_ring_reader *reader, edge_ns timeout)
     }
 }
 
-int edge_ring_info_of(edge_ring_reader *reader, edge_ring_info *info)
+int edge_ring_get_info(edge_ring_reader *reader, edge_ring_info *info)
 {
     int error = usable(reader);
     if (error != 0 || info == NULL) {

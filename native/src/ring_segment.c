@@ -1,4 +1,5 @@
-/* How a writer comes by its segment: makes it, takes over a dead writer's, moves to a larger one. */
+/* How a writer comes by its segment: makes it, takes over a dead writer's, moves to a larger one.
+ */
 #include "ring_writer.h"
 
 #include <errno.h>

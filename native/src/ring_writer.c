@@ -50,7 +50,8 @@ int ring_writer_open(edge_ring_writer **out, const char *name, uint32_t kind,
 }
 
 /* The slot to write next: of those that every reader has passed the one written last, whose bytes
- * are still in the cache; if there is none, the one with the oldest frame. Never the newest frame's.
+ * are still in the cache; if there is none, the one with the oldest frame. Never the newest
+ * frame's.
  */
 static uint32_t choose(const edge_ring_writer *writer, uint64_t taken, uint64_t seen)
 {
@@ -86,7 +87,7 @@ static int claim(edge_ring_writer *writer)
     uint64_t lost = 0;
     for (int tries = 0; tries < BEGIN_TRIES; tries++) {
         uint64_t seen;
-        uint64_t taken = ring_holds(writer->at.control, &seen) | writer->begun | lost;
+        uint64_t taken = ring_holds_and_seen(writer->at.control, &seen) | writer->begun | lost;
         uint32_t slot = choose(writer, taken, seen);
         if (slot == EDGE_RING_SLOTS_MAX) {
             lost = 0;
@@ -94,8 +95,7 @@ static int claim(edge_ring_writer *writer)
         }
         edge_long *generation = &writer->at.state->slot[slot].generation;
         order_generation_mark(generation);
-        uint64_t unused;
-        if ((ring_holds(writer->at.control, &unused) >> slot & 1) == 0) {
+        if ((ring_holds(writer->at.control) >> slot & 1) == 0) {
             return (int)slot;
         }
         /* A reader was there first, and its frame is as it was. */
@@ -294,7 +294,7 @@ int edge_ring_wait_taken(edge_ring_writer *writer, edge_ns timeout)
     for (;;) {
         uint32_t word = order_word_check(&control->taken);
         uint64_t seen;
-        ring_holds(control, &seen);
+        ring_holds_and_seen(control, &seen);
         if (seen >= writer->head) {
             return 1;
         }
@@ -304,7 +304,11 @@ int edge_ring_wait_taken(edge_ring_writer *writer, edge_ns timeout)
         }
         /* In slices: a reader that died, or read `paced` before it was set, wakes nobody. */
         edge_ns slice = UINT64_C(20000000);
-        futex_sleep(&control->taken, word, end - now < slice ? end - now : slice);
+        order_sleeper_set(&control->waiting, 1);
+        if (order_word_check(&control->taken) == word) {
+            futex_sleep(&control->taken, word, end - now < slice ? end - now : slice);
+        }
+        plain_set_word(&control->waiting, 0);
         reap_now_and_then(writer);
     }
 }
@@ -329,6 +333,20 @@ void edge_ring_writer_close(edge_ring_writer *writer, int unlink_name)
     free(writer);
 }
 
+/* Readers of a dead writer's segment learn that it leads nowhere any more. */
+static void mark_stale(int fd, uint64_t bytes)
+{
+    struct ring_header header;
+    struct ring_mapping at;
+    if (ring_header_read(fd, bytes, 0, &header) == 0 && ring_map(&at, fd, &header, 1) == 0) {
+        order_flags_set(&at.state->flags, RING_STALE);
+        order_wake_bump(&at.state->word);
+        futex_wake_all(&at.state->word);
+        at.fd = -1;
+        ring_unmap(&at);
+    }
+}
+
 int edge_ring_unlink(const char *name)
 {
     char path[SHM_PATH_MAX];
@@ -340,13 +358,14 @@ int edge_ring_unlink(const char *name)
         return error;
     }
     uint64_t bytes;
-    int fd = shm_open_named(path, 1, &bytes);
+    int fd = shm_open_named(path, 0, &bytes);
     if (fd < 0) {
         return fd;
     }
     error = shm_lock(fd, RING_WRITER_LOCK);
-    if (error == 0 && shm_names(path, fd) && unlink(path) != 0) {
-        error = -errno;
+    if (error == 0 && shm_names(path, fd)) {
+        error = unlink(path) != 0 ? -errno : 0;
+        mark_stale(fd, bytes);
     }
     close(fd);
     return error == -EAGAIN ? -EDGE_E_WRITER : error;

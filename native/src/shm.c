@@ -119,8 +119,8 @@ int shm_names(const char *path, int fd)
 {
     struct stat by_name;
     struct stat by_fd;
-    return lstat(path, &by_name) == 0 && fstat(fd, &by_fd) == 0 &&
-           by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev;
+    return lstat(path, &by_name) == 0 && fstat(fd, &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
+           by_name.st_dev == by_fd.st_dev;
 }
 
 static int lock_call(int fd, int command, short type, struct flock *lock, uint32_t byte)

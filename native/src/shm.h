@@ -21,8 +21,8 @@ int shm_create(uint64_t bytes, mode_t mode);
 int shm_publish(int fd, const char *path);
 int shm_replace(int fd, const char *path, const char *next_path);
 
-/* Gives it the name, removing first what a dead owner of that name left; an owner lives while it has
- * the lock `byte`. -EBUSY: one lives. */
+/* Gives it the name, removing first what a dead owner of that name left; an owner lives while it
+ * has the lock `byte`. -EBUSY: one lives. */
 int shm_claim(int fd, const char *path, uint32_t byte);
 
 /* Opens a segment that may be anybody's work: a regular file, not a link, of a user whom we trust

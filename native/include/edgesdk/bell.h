@@ -31,8 +31,8 @@ EDGE_API int edge_bell_ring(edge_bell *bell, uint32_t tag);
 
 /* Waits at most `timeout` (UINT64_MAX: for ever) until it rings, or returns at once if it rang
  * since the last wait. *tags gets up to `n` tags that rang, each once; those that find no room
- * come with the next call. Returns their number, 0 if time is up, a signal came, or it rang
- * without a tag. One thread at a time; blocks. */
+ * come with the next call. Returns their number; 0 if time is up, a signal came, it rang
+ * without a tag, or for no reason. One thread at a time; blocks. */
 EDGE_API int edge_bell_wait(edge_bell *bell, edge_ns timeout, uint32_t *tags, uint32_t n);
 
 /* Closes and removes the bell; NULL is allowed. Rings that still have it ring in vain. */

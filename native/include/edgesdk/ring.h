@@ -11,10 +11,10 @@
  * under the same name; readers get the frames that are left, then -ESTALE, and open the name again.
  *
  * Threads: one thread at a time for a writer, and for open, take, wait and close of a reader;
- * edge_ring_release() and edge_ring_retain() from any thread. Signals: commit, take without a wait,
- * release and retain call nothing that a signal handler may not. Handles do not survive fork():
- * every call in the child is -EDGE_E_FORKED, and while such a child lives the parent's locks live;
- * spawn workers (fork and exec) instead. Pointers must not be NULL unless said; NULL is -EINVAL.
+ * edge_ring_release() and edge_ring_retain() from any thread. Signals: take, release, retain and
+ * abort may be called in a handler (of the one thread). Handles do not survive fork(): every call
+ * in the child is -EDGE_E_FORKED, and while such a child lives without exec() or closing them the
+ * parent's locks live; spawn workers instead. Pointers must not be NULL unless said: -EINVAL.
  *
  * Trust: the users who may write the segment (its mode; 0600 by default) trust one another. They
  * can truncate it, which ends its users by SIGBUS. Names: 1 to 63 characters of [a-z0-9._-].
@@ -51,11 +51,7 @@ enum edge_colour_space {
     EDGE_COLOUR_BT2020 = 3,
     EDGE_COLOUR_SRGB = 4
 };
-enum edge_colour_range {
-    EDGE_RANGE_UNKNOWN = 0,
-    EDGE_RANGE_LIMITED = 1,
-    EDGE_RANGE_FULL = 2
-};
+enum edge_colour_range { EDGE_RANGE_UNKNOWN = 0, EDGE_RANGE_LIMITED = 1, EDGE_RANGE_FULL = 2 };
 
 /* A frame, as begin() and take() fill it. `data` lies in the segment: writable after begin() until
  * commit() or abort(), read-only after take() until release(). The writer sets everything from
@@ -129,7 +125,8 @@ EDGE_API int edge_ring_wait_taken(edge_ring_writer *writer, edge_ns timeout);
  * given up. */
 EDGE_API void edge_ring_writer_close(edge_ring_writer *writer, int unlink);
 
-/* Removes the name of a ring whose writer is dead. -EDGE_E_WRITER: it lives; -ENOENT: no ring. */
+/* Removes a ring whose writer is dead, whatever its state; its readers get -ESTALE. -EDGE_E_WRITER:
+ * it lives; -ENOENT: no ring; -EDGE_E_OWNER. */
 EDGE_API int edge_ring_unlink(const char *name);
 
 #define EDGE_RING_ANY_USER 1 /* open: also segments that another user owns; see Trust above */
@@ -168,7 +165,8 @@ EDGE_API int edge_ring_retain(edge_ring_reader *reader, const edge_frame *frame)
 EDGE_API int edge_ring_release(edge_ring_reader *reader, const edge_frame *frames, uint32_t n);
 
 /* Waits for an unseen frame, at most `timeout` (UINT64_MAX: for ever): 1 there is one, 0 time is
- * up or a signal came. -EDGE_E_ENDED and -ESTALE as take(), at once. Blocks; no bell needed. */
+ * up or a signal came. At once: -EDGE_E_ENDED and -ESTALE as take(); -EDGE_E_HOLDS there is one,
+ * and this reader holds max_holds already. Blocks; no bell needed. */
 EDGE_API int edge_ring_wait(edge_ring_reader *reader, edge_ns timeout);
 
 typedef struct edge_ring_info {
@@ -187,7 +185,7 @@ typedef struct edge_ring_info {
 } edge_ring_info;
 
 /* How the ring stands. One system call (whether the writer lives). */
-EDGE_API int edge_ring_info_of(edge_ring_reader *reader, edge_ring_info *info);
+EDGE_API int edge_ring_get_info(edge_ring_reader *reader, edge_ring_info *info);
 
 /* Closes a reader; NULL is allowed. Frames still held are given back, their data is unmapped. */
 EDGE_API void edge_ring_reader_close(edge_ring_reader *reader);
