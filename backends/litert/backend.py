@@ -145,7 +145,10 @@ def _shapes(details: list[Any], model: ModelFile, size: int) -> dict[str, tuple[
     for detail in details:
         name = detail["name"]
         own = tuple(int(n) for n in detail["shape"])
-        shapes[name] = batched(left.pop(name, own), size)
+        given = left.pop(name, own)
+        if len(given) == len(own):
+            given = tuple(o if g < 0 else g for g, o in zip(given, own, strict=True))
+        shapes[name] = batched(given, size)
     if left:
         have = ", ".join(repr(d["name"]) for d in details)
         raise CardError(

@@ -76,7 +76,7 @@ class Graph:
         own = found.shape or []
         if given is not None and (
             len(given) != len(own)
-            or any(isinstance(d, int) and d != g for d, g in zip(own, given, strict=True))
+            or any(isinstance(d, int) and d != g >= 0 for d, g in zip(own, given, strict=True))
         ):
             raise CardError(
                 f"the card of {card.path.name} gives input {found.name!r} the shape "
@@ -84,7 +84,7 @@ class Graph:
             )
         shape: list[int | None] = []
         for axis, size in enumerate(own):
-            if given is not None:
+            if given is not None and given[axis] >= 0:
                 shape.append(given[axis])
             elif isinstance(size, int):
                 shape.append(size)

@@ -234,6 +234,7 @@ class OpenVino:
             )
         except Exception:
             # Made by another build of the runtime, in spite of the version in its key.
+            store.discard(key)
             return None
 
     def _key(self, model: ModelFile, device: str, options: LoadOptions, batch: int) -> str:
@@ -272,6 +273,16 @@ def _exporter(compiled: ov.CompiledModel) -> Any:
     return write
 
 
+def _card_dims(port: Any, given: tuple[int, ...], batch: int) -> list[Any]:
+    own = port.partial_shape
+    if not own.rank.is_static or own.rank.get_length() != len(given):
+        return list(batched(given, batch))  # reshape() says what is wrong with it
+    dims = [own[axis] if size < 0 else size for axis, size in enumerate(given)]
+    if given and given[0] >= 0:
+        dims[0] = given[0] * batch
+    return dims
+
+
 def _shapes(network: ov.Model, model: ModelFile, batch: int) -> dict[Any, Any]:
     """The shape of each input at *batch*: the card's, else the file's with an open axis 0 as 1."""
     ov = runtime.module()
@@ -281,7 +292,7 @@ def _shapes(network: ov.Model, model: ModelFile, batch: int) -> dict[Any, Any]:
         names = names_of(port)
         named = next((n for n in left if n in names), None)
         if named is not None:
-            shapes[port] = ov.PartialShape(list(batched(left.pop(named), batch)))
+            shapes[port] = ov.PartialShape(_card_dims(port, left.pop(named), batch))
             continue
         dims = list(port.partial_shape) if port.partial_shape.rank.is_static else []
         if dims:

@@ -86,8 +86,9 @@ class ModelFile:
 
     sha256: hex digest of the file; of an OpenVINO IR, of ``.xml`` then ``.bin``. Where it is
     given, ``prepare`` refuses a file that differs. precision: what the card says, such as
-    ``fp32``. inputs: the card's names and shapes at batch 1; they fix what the file leaves open.
-    outputs: the card's names of outputs. Both may be empty: then the file alone decides.
+    ``fp32``. inputs: the card's names and shapes at batch 1; they fix what the file leaves open,
+    and -1 says nothing. outputs: the card's names of outputs. Both may be empty: then the file
+    alone decides.
     """
 
     path: Path
@@ -172,11 +173,12 @@ class ArtefactStore(Protocol):
     """Where ``prepare`` keeps what it made; ``edgesdk.models`` has the one on disk.
 
     ``get`` gives a file whose digest was checked, or None. ``put`` calls *write* with a path to
-    fill and publishes it atomically, in place of an entry that is there.
+    fill and publishes it atomically. ``discard`` removes an entry that proved unusable.
     """
 
     def get(self, key: str) -> Path | None: ...
     def put(self, key: str, write: Callable[[Path], None]) -> Path: ...
+    def discard(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

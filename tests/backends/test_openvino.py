@@ -37,6 +37,9 @@ class Folder:
         write(self.path / key)
         return self.path / key
 
+    def discard(self, key: str) -> None:
+        (self.path / key).unlink()
+
 
 @pytest.fixture
 def cnn(tmp_path: Path) -> ModelFile:
@@ -136,6 +139,10 @@ def test_open_sizes_are_fixed_by_the_card_and_else_free(tmp_path):
         )
     )
     backend = get_backend("openvino")
+    half = ModelFile(path, inputs={"image": (1, 3, 8, -1)})
+    session = open_session(backend, half, "CPU")
+    assert session.describe().inputs[0].shape == (1, 3, 8, None)
+    session.unload()
     carded = ModelFile(path, inputs={"image": (1, 3, 8, 6)})
     session = open_session(backend, carded, "CPU", LoadOptions(batches=(1, 2)))
     assert session.describe().inputs[0].shape == (1, 3, 8, 6)
