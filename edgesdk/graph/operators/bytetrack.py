@@ -16,21 +16,20 @@ __all__ = ["ByteTrack"]
 Rows = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
-_SECOND_OVERLAP = 0.5  # IoU for a match with a low score, as in the paper's code
-_NEW_OVERLAP = 0.3  # and for a track that is not yet confirmed
-_SAME = 0.85  # IoU from which two tracks are one
+_LOW_OVERLAP = 0.2  # least IoU of a match with a detection of low score
 
 
 class ByteTrack:
     """ByteTrack: Zhang et al., "Multi-Object Tracking by Associating Every Detection Box", ECCV
-    2022, with the constants of its code.
+    2022; its Algorithm 1, with the Kalman filter and the score-weighted overlap of its code.
 
-    First the detections of high score are matched to all tracks by overlap times score, then those
-    of low score to the tracks that are left and were seen in the last frame, then what is left of
-    the high ones to tracks not yet confirmed. Matches are within one class. Against the paper: a
+    First the detections of high score are matched to all tracks, those lost included, by overlap
+    times score; then those of low score to the tracks that are left, by overlap. Matches are within
+    one class. Against the paper's code: low scores may find a lost track again, and two tracks that
+    overlap are not made one, which measured better where people cross (tests/graph/tracking); a
     track is lost for a span of capture time, not a number of frames, since frames may be held or
-    dropped; ids are given when a track is confirmed, so that they count tracks; after a source
-    came back no track continues. Rows keep their order; a row's box is the detector's.
+    dropped; ids are given when a track is confirmed, so that they count tracks; after a source came
+    back no track continues. Rows keep their order, and a row's box is the detector's.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class ByteTrack:
         self._ids = np.zeros(0, np.int64)  # 0: not yet confirmed
         self._hits = np.zeros(0, np.int64)
         self._labels = np.zeros(0, np.int32)
-        self._begun = np.zeros(0, np.int64)  # time in ns
         self._matched = np.zeros(0, np.int64)  # time in ns of the last match
         self._lost = np.zeros(0, np.bool_)
 
@@ -75,13 +73,10 @@ class ByteTrack:
         overlaps[self._labels[:, None] != labels[None, :]] = 0.0
         by_score = overlaps * scores[None, :]
 
-        confirmed = np.flatnonzero(self._ids > 0)
         found = np.full(len(scores), -1, np.intp)  # the track of each detection
-        tracks, left = self._match(by_score, confirmed, high, 1 - self._overlap, found)
-        recent = tracks[~self._lost[tracks]]
-        self._match(overlaps, recent, low, 1 - _SECOND_OVERLAP, found)
-        young = np.flatnonzero(self._ids == 0)
-        _, left = self._match(by_score, young, left, 1 - _NEW_OVERLAP, found)
+        every = np.arange(len(self._ids))
+        tracks, left = self._match(by_score, every, high, 1 - self._overlap, found)
+        self._match(overlaps, tracks, low, 1 - _LOW_OVERLAP, found)
 
         rows = np.flatnonzero(found >= 0)
         hit = np.zeros(len(self._ids), np.bool_)
@@ -111,22 +106,13 @@ class ByteTrack:
         return tracks[of_track < 0], rows[of_row < 0]
 
     def _forget(self, hit: NDArray[np.bool_], now: int, found: NDArray[np.intp]) -> None:
-        """Drops tracks lost too long, unconfirmed ones not seen, and doubles of others."""
+        """Drops tracks lost for too long, and unconfirmed ones not seen in this frame."""
         keep = hit | ((self._ids > 0) & (now - self._matched <= self._lost_ns))
-        alive, gone = np.flatnonzero(keep & hit), np.flatnonzero(keep & ~hit)
-        if len(alive) and len(gone):
-            boxes = self._filter.boxes()
-            same = _overlaps(boxes[alive], boxes[gone]) > _SAME
-            same &= self._labels[alive][:, None] == self._labels[gone][None, :]
-            for i, j in zip(*np.nonzero(same), strict=True):
-                a, b = alive[i], gone[j]
-                older = self._matched[a] - self._begun[a] > self._matched[b] - self._begun[b]
-                keep[b if older else a] = False
         moved = np.cumsum(keep) - 1
         rows = found >= 0
         found[rows] = np.where(keep[found[rows]], moved[found[rows]], -1)
         self._filter.keep(keep)
-        for name in ("_ids", "_hits", "_labels", "_begun", "_matched", "_lost"):
+        for name in ("_ids", "_hits", "_labels", "_matched", "_lost"):
             setattr(self, name, getattr(self, name)[keep])
 
     def _begin(
@@ -145,7 +131,6 @@ class ByteTrack:
         self._ids = np.append(self._ids, np.zeros(n, np.int64))
         self._hits = np.append(self._hits, np.full(n, hits, np.int64))
         self._labels = np.append(self._labels, labels[rows])
-        self._begun = np.append(self._begun, np.full(n, now, np.int64))
         self._matched = np.append(self._matched, np.full(n, now, np.int64))
         self._lost = np.append(self._lost, np.zeros(n, np.bool_))
 
