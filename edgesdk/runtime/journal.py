@@ -8,6 +8,7 @@ kernel had written back, and each slot's checksum tells a torn one from a whole 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import mmap
 import os
 import struct
@@ -22,7 +23,7 @@ import msgspec
 from edgesdk.errors import SinkError
 from edgesdk.runtime.ledger import Entry
 
-__all__ = ["Journal", "Orphan"]
+__all__ = ["Journal", "Orphan", "open_journal"]
 
 _MAGIC = b"EDGEJRN1"
 _HEADER = 4096
@@ -118,9 +119,13 @@ class Journal:
             self.incarnations[camera] = incarnation
             self._write_names()
 
-    def close(self) -> None:
-        """Idempotent. Entries that are still open stay for the next run."""
+    def close(self, *, clean: bool = False) -> None:
+        """Idempotent. Entries that are still open stay for the next run; if *clean* says that
+        there are none, nothing is left behind."""
         if self._fd >= 0:
+            if clean:
+                self._slots_path.unlink(missing_ok=True)
+                self._names_path.unlink(missing_ok=True)
             self._map.close()
             os.close(self._fd)
             self._fd = -1
@@ -155,6 +160,15 @@ class Journal:
             beside.replace(self._names_path)
         except OSError as error:
             raise SinkError(f"{self._names_path}: {error.strerror}") from None
+
+
+def open_journal(
+    directory: Path, channels: Sequence[tuple[str, str]], files: Sequence[str]
+) -> Journal:
+    """The journal of a run that writes *files*; without any, of its applications and cameras."""
+    what = [str(Path(file).resolve()) for file in files] or [f"{a}@{c}" for a, c in channels]
+    name = hashlib.sha256("\n".join(sorted(what)).encode()).hexdigest()[:16]
+    return Journal(directory, name, channels)
 
 
 def _orphans(data: bytes, channels: Sequence[tuple[str, str]]) -> list[Orphan]:

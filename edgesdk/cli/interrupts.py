@@ -1,0 +1,40 @@
+"""SIGINT and SIGTERM: the first asks to end, the second ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts:
+    """While entered, sets :attr:`asked` at the first SIGINT or SIGTERM; a second one ends the
+    process at once. Must be entered by the main thread."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked.is_set():
+            # The capture workers see our end, and remove their rings.
+            os._exit(128 + number)
+        self.asked.set()

@@ -1,0 +1,113 @@
+"""``edgesdk run``: applications on cameras, until they end, or somebody says so."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgesdk.errors import UsageError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def run(
+    apps: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[APP]...", help="FILE.py:NAME or package.module:NAME."),
+    ] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option("--camera", metavar="NAME=URI", help="A camera; may be given many times."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file; see the docs.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Append each result here, as a JSON line."),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option("--duration", metavar="S", help="End after S seconds.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", metavar="N", help="End after N frames a camera.")
+    ] = None,
+    web: Annotated[
+        str | None,
+        typer.Option("--web", metavar="HOST:PORT", help="Serve metrics, health and previews."),
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option("--state", metavar="DIR", help="Where outboxes are kept.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document at the end, and nothing else.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
+) -> None:
+    """Run applications on cameras."""
+    from edgesdk.cli.live import run_until_done
+    from edgesdk.runtime import Node
+
+    _check_positive("--duration", duration)
+    _check_positive("--frames", frames)
+    set_up_logging(verbose)
+    settings = _settings(config, state, web)
+    node = Node(apps or (), _cameras(camera or ()), config=settings, out=out, frames=frames)
+    run_until_done(node, duration=duration, as_json=as_json)
+
+
+def set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname).1s %(name)s: %(message)s",
+    )
+
+
+def _check_positive(option: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise UsageError(f"{option} is {value:g}; expected a number above 0")
+
+
+def _cameras(given: list[str] | tuple[()]) -> dict[str, str]:
+    from edgesdk.redaction import redact
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, uri = text.partition("=")
+        if not equals or not uri or not _is_name(name):
+            raise UsageError(
+                f"--camera {redact(text)!r}: expected NAME=URI, such as door=rtsp://host/stream"
+            )
+        if name in found:
+            raise UsageError(f"--camera {name}: there are two cameras of this name")
+        found[name] = uri
+    return found
+
+
+def _is_name(text: str) -> bool:
+    import re
+
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
+
+
+def _settings(config: Path | None, state: Path | None, web: str | None) -> Any:
+    import msgspec
+
+    from edgesdk.config import Config, ListenAddress, load_config
+    from edgesdk.listen import parse_listen
+
+    settings = Config() if config is None else load_config(config)
+    if state is not None:
+        node = msgspec.structs.replace(settings.node, state=str(state))
+        settings = msgspec.structs.replace(settings, node=node)
+    if web is not None:
+        parse_listen(web)
+        listen = msgspec.structs.replace(settings.web, listen=ListenAddress(web))
+        settings = msgspec.structs.replace(settings, web=listen)
+    return settings

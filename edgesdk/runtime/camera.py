@@ -1,0 +1,220 @@
+"""One camera's ring, as the dispatcher reads it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.capture import CameraState, CameraStatus, CaptureSupervisor, Source
+from edgesdk.capture.jpeg import read_header
+from edgesdk.core.ring import Bell, Frame, PixelFormat, RingMissing, RingReader
+from edgesdk.errors import CaptureError, RingError, RingStale
+from edgesdk.graph.frames import FrameInfo, FrameView
+from edgesdk.runtime.flow import CameraFlow
+
+__all__ = ["CameraFeed"]
+
+log = logging.getLogger(__name__)
+
+_TAKE = 4
+_LOOK_FOR_RING_NS = 20_000_000
+_AFTER_ERROR_NS = 1_000_000_000
+_LOOK_AT_STATUS_NS = 50_000_000
+# Frames of a source that waits for us which are on their way together: enough to overlap.
+LOSSLESS_OPEN = 4
+
+
+class CameraFeed:
+    """Takes frames in order, tells the flow of each and of those it lost, and of the end.
+
+    *first_incarnation* is added to the ring's epochs, so that numbers go on over restarts.
+    *frames* is how many to take at most. All methods run on the dispatcher, but for properties.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        flow: CameraFlow,
+        supervisor: CaptureSupervisor,
+        bell: Bell,
+        *,
+        incarnations_before: int = 0,
+        frames: int | None = None,
+        on_incarnation: Callable[[str, int], None] = lambda camera, number: None,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.flow = flow
+        self.frames = 0
+        self.incarnation = 0
+        self.incarnations = 0
+        self.done = False
+        self.error = ""
+        self._supervisor = supervisor
+        self._bell = bell
+        self._before = incarnations_before
+        self._limit = frames
+        self._on_incarnation = on_incarnation
+        self._reader: RingReader | None = None
+        self._last: tuple[int, int] | None = None if source.kind == "ring" else (0, 0)
+        self._look_again_ns = 0
+        self._status_at_ns = 0
+        self._full = 0
+        self.status = CameraStatus()
+
+    def poll(self, now_ns: int) -> bool:
+        self.flow.tick(now_ns)
+        if self.done or now_ns < self._look_again_ns:
+            return False
+        if self._reader is None and not self._open(now_ns):
+            return False
+        assert self._reader is not None
+        room = _TAKE
+        if self.flow.lossless:
+            room = min(room, LOSSLESS_OPEN - self.flow.open_tasks)
+        if self._limit is not None:
+            room = min(room, self._limit - self.frames)
+        taken: list[Frame] = []
+        if room > 0:
+            try:
+                taken = self._reader.take(room)
+            except RingStale:
+                self._reopen(now_ns)
+                return True
+        for frame in taken:
+            self._take(frame)
+        if now_ns - self._status_at_ns > _LOOK_AT_STATUS_NS:
+            self._status_at_ns = now_ns
+            self._look_at_status(empty=room > 0 and not taken)
+        return len(taken) == room > 0
+
+    def wake_ns(self) -> int | None:
+        waits = [self.flow.wake_ns()]
+        if not self.done:
+            if self._reader is None or self._look_again_ns > time.monotonic_ns():
+                waits.append(self._look_again_ns)
+            else:
+                waits.append(self._status_at_ns + _LOOK_AT_STATUS_NS)
+        return min((w for w in waits if w is not None), default=None)
+
+    def broken(self, error: Exception) -> None:
+        self.error = str(error)
+        log.warning("camera %s: %s", self.name, error, exc_info=not isinstance(error, RingError))
+        self._close()
+        self._look_again_ns = time.monotonic_ns() + _AFTER_ERROR_NS
+
+    def finish(self) -> None:
+        """Takes no more frames."""
+        if not self.done:
+            self.done = True
+            self.status = self._supervisor.status(self.name)
+        self._close()
+
+    def _open(self, now_ns: int) -> bool:
+        try:
+            self._reader = RingReader(self._supervisor.ring_name(self.name), bell=self._bell)
+        except RingMissing:
+            self._look_again_ns = now_ns + _LOOK_FOR_RING_NS
+            self._look_at_status(empty=True)
+            return False
+        return True
+
+    def _reopen(self, now_ns: int) -> None:
+        assert self._reader is not None
+        try:
+            self._reader.reopen(timeout=0)
+        except RingMissing:
+            # The name is just being moved, or gone for good: the status will tell.
+            self._look_again_ns = now_ns + _LOOK_FOR_RING_NS
+            self._look_at_status(empty=True)
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _take(self, frame: Frame) -> None:
+        self._note_losses(frame)
+        self.frames += 1
+        properties = frame.properties
+        info = FrameInfo(
+            sequence=frame.sequence,
+            incarnation=self.incarnation,
+            capture_mono_ns=properties.capture_mono_ns,
+            capture_utc_ns=properties.capture_utc_ns,
+            width=properties.width,
+            height=properties.height,
+            frame_rate=properties.frame_rate,
+        )
+        now = time.monotonic_ns()
+        try:
+            view = _view(frame, self.source.max_pixels)
+        except (RingError, CaptureError) as error:
+            self.flow.reject(info, f"{self.source.redacted}: {error}")
+        else:
+            self.flow.frame(info, view, now)
+        self._supervisor.acknowledge(self.name, frame.sequence)
+
+    def _note_losses(self, frame: Frame) -> None:
+        incarnation = self._before + frame.epoch
+        if self._last is not None:
+            lost = frame.sequence - self._last[1] - 1
+            if lost < 0:
+                # A ring that counts from one again: a new one, whatever its epoch says.
+                self._before += self._last[0] - frame.epoch + 1
+                incarnation = self._before + frame.epoch
+                lost = frame.sequence - 1
+            if lost:
+                self.frames += lost
+                self.flow.lost(lost)
+        self._last = (frame.epoch, frame.sequence)
+        if incarnation != self.incarnation:
+            self.incarnation = incarnation
+            self.incarnations += 1
+            self._on_incarnation(self.name, incarnation)
+
+    def _look_at_status(self, *, empty: bool) -> None:
+        status = self.status = self._supervisor.status(self.name)
+        if status.dropped_full > self._full:
+            full, self._full = status.dropped_full - self._full, status.dropped_full
+            self.frames += full
+            self.flow.lost(full)
+        ended = empty and status.state is CameraState.ENDED and self._seen_all()
+        if ended or (self._limit is not None and self.frames >= self._limit):
+            self.finish()
+
+    def _seen_all(self) -> bool:
+        return self._reader is None or self._reader.sequence <= (self._last or (0, 0))[1]
+
+
+def _view(frame: Frame, max_pixels: int) -> FrameView:
+    """The frame in one of the colours that operators know; converted only where it is another."""
+    form = frame.properties.format
+    pixels = frame.pixels()
+    if form is PixelFormat.BGR:
+        return FrameView(pixels, "BGR")
+    if form is PixelFormat.RGB:
+        return FrameView(pixels, "RGB")
+    if form is PixelFormat.GRAY:
+        return FrameView(pixels, "GRAY")
+    return FrameView(_converted(pixels, form, max_pixels), "BGR")
+
+
+def _converted(pixels: NDArray[np.uint8], form: PixelFormat, max_pixels: int) -> NDArray[np.uint8]:
+    import cv2
+
+    if form is PixelFormat.JPEG:
+        header = read_header(pixels.tobytes())
+        if header.width * header.height > max_pixels:
+            raise CaptureError(f"a JPEG of {header.width}x{header.height} is larger than allowed")
+        decoded = cv2.imdecode(pixels, cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise CaptureError("a JPEG that cannot be decoded")
+        return np.asarray(decoded, np.uint8)
+    code = cv2.COLOR_YUV2BGR_NV12 if form is PixelFormat.NV12 else cv2.COLOR_YUV2BGR_I420
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)

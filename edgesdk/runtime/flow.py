@@ -1,0 +1,355 @@
+"""One camera's frames, from the ring to the results of every application that wants them.
+
+A :class:`CameraFlow` belongs to the dispatcher: all its methods run on that thread, and nothing in
+it blocks. What takes time (inference, the user's own operators) is handed to other threads and
+comes back through :meth:`CameraFlow.finished`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from edgesdk.errors import EdgeError
+from edgesdk.graph.frames import FrameInfo, FrameView
+from edgesdk.records import Provenance
+from edgesdk.runtime.executor import Outcome
+from edgesdk.runtime.latency import Durations
+from edgesdk.runtime.ledger import End, State
+from edgesdk.runtime.outlet import Delivery, Outlet
+from edgesdk.runtime.program import CameraProgram, Stage, Wish
+from edgesdk.runtime.sequencer import Sequencer
+from edgesdk.runtime.sessions import Picture
+from edgesdk.runtime.task import CropResults, Mark, Missing, Task, Wanted
+from edgesdk.snapshot import Histogram
+
+__all__ = ["CameraFlow", "Port", "Services", "StageClock"]
+
+log = logging.getLogger(__name__)
+
+# A source that waits for us (pace=fast) has no clock that its frames could be late by.
+NO_DEADLINE_NS = 3600 * 1_000_000_000
+_FOREVER_NS = 1 << 62
+
+
+class Services(Protocol):
+    """What a flow needs of the node."""
+
+    name: str
+
+    def infer(
+        self,
+        port: Port,
+        pictures: Sequence[Picture],
+        deadline_ns: int,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Submits one group; *done* is called on the dispatcher."""
+        ...
+
+    def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+        """Runs a user's operator on its application's thread; *done* as above."""
+        ...
+
+    def provenance(self, stage: Stage, camera: str) -> Provenance: ...
+
+    def observed(
+        self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
+    ) -> None:
+        """A frame all of whose results are there, with its pixels (see ``keep_pixels``)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where an inference stage of one camera enters the scheduler."""
+
+    stream: int
+    group: int  # pictures a request may have
+    model: Any
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class StageClock:
+    """How long a stage takes; one for each planned operator, over all cameras."""
+
+    kind: str
+    id: str
+    durations: Durations = field(default_factory=Durations)
+    histogram: Histogram = field(default_factory=Histogram)
+
+    def add(self, ns: int) -> None:
+        self.durations.add(ns)
+        self.histogram.observe(ns / 1e9)
+
+
+class CameraFlow:
+    """Runs one camera's program. *ports* has an entry for each inference stage."""
+
+    def __init__(
+        self,
+        program: CameraProgram,
+        outlets: dict[str, Outlet],
+        ports: dict[int, Port],
+        clocks: Mapping[int, StageClock],
+        services: Services,
+        *,
+        lossless: bool = False,
+    ) -> None:
+        self.program = program
+        self.outlets = outlets
+        self.keep_pixels = False
+        self.lossless = lossless
+        self._ports = ports
+        self._patience_ns = max(outlet.deadline_ns for outlet in outlets.values())
+        self._clocks = clocks
+        self._services = services
+        self._order: dict[int, Sequencer[Any]] = {
+            stage.index: Sequencer() for stage in program.stages.values() if stage.stateful
+        }
+        self._tasks: dict[int, Task] = {}
+        self._next_key = 0
+
+    def frame(self, info: FrameInfo, view: FrameView, now_ns: int) -> None:
+        """A frame came out of the ring."""
+        choice, values = self.program.look(info, view)
+        base = now_ns if self.lossless else info.capture_mono_ns
+        wanted: list[Wanted] = []
+        for wish in choice.wishes:
+            outlet = self.outlets[wish.app]
+            if wish.verdict == "skipped_sample":
+                outlet.channel.skip(info.incarnation, info.sequence)
+            elif wish.verdict == "held":
+                outlet.channel.hold(info.incarnation, info.sequence)
+            else:
+                patience = NO_DEADLINE_NS if self.lossless else outlet.deadline_ns
+                wanted.append(Wanted(outlet, wish, base + patience))
+        if choice.stages:
+            self._start(info, view, base, wanted, choice.stages, values)
+
+    def abandon(self) -> None:
+        """Ends what is still open as dropped (``shutdown``): nobody will finish it."""
+        missing = Missing(End(State.DROPPED, "shutdown"))
+        for task in list(self._tasks.values()):
+            for stage in task.stages:
+                if not task.settled(stage.index):
+                    task.values[stage.index] = missing
+            self._close(task)
+        for outlet in self.outlets.values():
+            outlet.release(_FOREVER_NS)
+
+    @property
+    def open_tasks(self) -> int:
+        """Frames on their way."""
+        return len(self._tasks)
+
+    def lost(self, frames: int) -> None:
+        """*frames* were overwritten in the ring before this node saw them."""
+        for outlet in self.outlets.values():
+            outlet.channel.lose(frames, "overrun")
+
+    def reject(self, info: FrameInfo, reason: str) -> None:
+        """A frame came whose bytes are none: it failed for every application."""
+        now = time.monotonic_ns()
+        missing = Missing(End(State.FAILED, f"{self._services.name}: {reason}"[:500]))
+        wanted = []
+        for app, outlet in self.outlets.items():
+            wish = Wish(app, "passed", {"": -1}, {}, (-1,))
+            wanted.append(Wanted(outlet, wish, now))
+        self._start(info, None, now, wanted, (), {-1: missing})
+
+    def tick(self, now_ns: int) -> None:
+        """Gives up waiting for results whose deadline has passed and that block newer ones."""
+        for index in self._order:
+            self._run_in_order(self.program.stages[index], now_ns)
+        for outlet in self.outlets.values():
+            outlet.release(now_ns)
+
+    def wake_ns(self) -> int | None:
+        """When :meth:`tick` has something to do."""
+        waits = [order.wake_ns() for order in self._order.values()]
+        waits += [outlet.wake_ns() for outlet in self.outlets.values()]
+        return min((w for w in waits if w is not None), default=None)
+
+    def _start(
+        self,
+        info: FrameInfo,
+        view: FrameView | None,
+        base_ns: int,
+        wanted: list[Wanted],
+        stages: Sequence[Stage],
+        values: dict[int, Any],
+    ) -> None:
+        key = self._next_key
+        self._next_key += 1
+        deadline = max(w.deadline_ns for w in wanted) if wanted else base_ns + self._patience_ns
+        task = Task(key, info, view, base_ns, stages, values, wanted, deadline)
+        self._tasks[key] = task
+        for w in wanted:
+            w.outlet.open(task, w.deadline_ns)
+        for stage in stages:
+            if stage.stateful:
+                self._order[stage.index].expect(key, deadline)
+        self._advance(task)
+
+    def _advance(self, task: Task) -> None:
+        """Starts every stage whose inputs are there, and ends what can end."""
+        for stage in task.stages:
+            if stage.index not in task.values and all(map(task.settled, stage.inputs)):
+                self._begin(task, stage, [task.values[i] for i in stage.inputs])
+        if task.view is not None and not self.keep_pixels:
+            self._release_pixels(task)
+        self._close(task)
+
+    def _begin(self, task: Task, stage: Stage, inputs: list[Any]) -> None:
+        missing = [value for value in inputs if isinstance(value, Missing)]
+        if stage.stateful:
+            task.values[stage.index] = Mark.RUNNING
+            self._order[stage.index].settle(task.key, missing[0] if missing else inputs)
+            self._run_in_order(stage, time.monotonic_ns())
+        elif missing:
+            task.values[stage.index] = missing[0]
+        elif stage.planned.role == "inference":
+            self._infer(task, stage, inputs)
+        elif stage.own:
+            task.values[stage.index] = Mark.RUNNING
+            self._call(task, stage, partial(stage.run, inputs, task.info))
+        else:
+            started = time.monotonic_ns()
+            try:
+                task.values[stage.index] = stage.run(inputs, task.info)
+            except Exception as error:
+                task.values[stage.index] = self._failure(stage, error)
+            self._clocks[stage.index].add(time.monotonic_ns() - started)
+
+    def _infer(self, task: Task, stage: Stage, inputs: list[Any]) -> None:
+        port = self._ports[stage.index]
+        pictures = stage.pictures(inputs)
+        task.inferred.append(stage.index)
+        if not pictures:
+            task.values[stage.index] = []
+            return
+        task.values[stage.index] = Mark.RUNNING
+        groups = [
+            (first, pictures[first : first + port.group])
+            for first in range(0, len(pictures), port.group)
+        ]
+        task.crops[stage.index] = CropResults([None] * len(pictures), len(groups))
+        deadline = self._job_deadline(task, stage, time.monotonic_ns())
+        for first, group in groups:
+            done = partial(self._inferred, task, stage, first)
+            self._services.infer(port, group, deadline, done)
+
+    def _job_deadline(self, task: Task, stage: Stage, after_ns: int) -> int:
+        """The earliest deadline after *after_ns* of those that want this stage, else the last."""
+        apps = stage.planned.applications
+        wanting = [w.deadline_ns for w in task.wanted if w.wish.app in apps]
+        return min((d for d in wanting if d > after_ns), default=task.deadline_ns)
+
+    def _inferred(self, task: Task, stage: Stage, first: int, outcome: Outcome) -> None:
+        if outcome.dropped == "deadline" and self._try_later(task, stage, first, outcome):
+            return
+        gathered = task.crops[stage.index]
+        gathered.left -= 1
+        task.times.append(outcome.times)
+        clock = self._clocks[stage.index]
+        clock.add(outcome.times.prepare + outcome.times.infer + outcome.times.decode)
+        if outcome.values is not None:
+            gathered.values[first : first + len(outcome.values)] = outcome.values
+        elif task.values[stage.index] is Mark.RUNNING:
+            self._settle(task, stage, self._missing(stage, outcome))
+        if gathered.left == 0 and task.values[stage.index] is Mark.RUNNING:
+            self._settle(task, stage, stage.gathered(gathered.values))
+
+    def _try_later(self, task: Task, stage: Stage, first: int, outcome: Outcome) -> bool:
+        """Asks again where another application has a later deadline than the one given up."""
+        request = outcome.request
+        assert request is not None
+        later = self._job_deadline(task, stage, request.deadline_ns)
+        if later <= request.deadline_ns or task.values.get(stage.index) is not Mark.RUNNING:
+            return False
+        done = partial(self._inferred, task, stage, first)
+        self._services.infer(self._ports[stage.index], request.pictures, later, done)
+        return True
+
+    def _call(self, task: Task, stage: Stage, function: Callable[[], Any]) -> None:
+        self._services.call(stage.app, function, partial(self._called, task, stage))
+
+    def _called(self, task: Task, stage: Stage, outcome: Outcome) -> None:
+        self._clocks[stage.index].add(outcome.times.infer)
+        value = outcome.values[0] if outcome.values else self._missing(stage, outcome)
+        self._settle(task, stage, value)
+
+    def _settle(self, task: Task, stage: Stage, value: Any) -> None:
+        task.values[stage.index] = value
+        self._advance(task)
+
+    def _run_in_order(self, stage: Stage, now_ns: int) -> None:
+        for released in self._order[stage.index].ready(now_ns):
+            task = self._tasks[released.key]
+            if released.value is None:
+                end = End(State.DROPPED, "deadline")
+                self._settle(task, stage, Missing(end))
+            elif isinstance(released.value, Missing):
+                self._settle(task, stage, released.value)
+            elif stage.own:
+                self._call(task, stage, partial(stage.run, released.value, task.info))
+            else:
+                started = time.monotonic_ns()
+                try:
+                    value = stage.run(released.value, task.info)
+                except Exception as error:
+                    value = self._failure(stage, error)
+                self._clocks[stage.index].add(time.monotonic_ns() - started)
+                self._settle(task, stage, value)
+
+    def _missing(self, stage: Stage, outcome: Outcome) -> Missing:
+        if outcome.dropped is not None:
+            return Missing(End(State.DROPPED, outcome.dropped))
+        assert outcome.error is not None
+        return self._failure(stage, outcome.error)
+
+    def _failure(self, stage: Stage, error: Exception) -> Missing:
+        where = f"{self._services.name}: {stage.where}"
+        what = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, EdgeError):
+            log.warning("%s failed on %s", stage.where, self.program.camera, exc_info=error)
+        return Missing(End(State.FAILED, f"{where}: {' '.join(what.split())}"[:500]))
+
+    def _release_pixels(self, task: Task) -> None:
+        for stage in task.stages:
+            waits = stage.stateful and task.values.get(stage.index) is Mark.RUNNING
+            if stage.takes_frames and (waits or stage.index not in task.values):
+                return
+        for index, value in task.values.items():
+            if isinstance(value, FrameView):
+                task.values[index] = Mark.GONE
+        task.view = None
+
+    def _close(self, task: Task) -> None:
+        for wanted in list(task.wanted):
+            if all(map(task.settled, wanted.wish.operators)):
+                task.wanted.remove(wanted)
+                now = time.monotonic_ns()
+                made_by = self._made_by(task, wanted.wish.app)
+                task.ended.append(wanted.outlet.close(task, wanted, made_by, now))
+                wanted.outlet.release(now)
+        if task.wanted or task.key not in self._tasks or task.running():
+            return
+        del self._tasks[task.key]
+        if task.view is not None:
+            self._services.observed(self.program.camera, task.info, task.view, task.ended)
+            task.view = None
+
+    def _made_by(self, task: Task, app: str) -> list[Provenance]:
+        stages = (self.program.stages[index] for index in task.inferred)
+        return [
+            self._services.provenance(stage, self.program.camera)
+            for stage in stages
+            if app in stage.planned.applications
+        ]

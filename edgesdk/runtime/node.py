@@ -1,0 +1,431 @@
+"""A node: cameras, applications, and everything between them, in one process.
+
+::
+
+    from edgesdk.runtime import Node
+
+    with Node([people], {"door": "rtsp://host/stream"}, on_result=print) as node:
+        node.wait(60)
+    print(node.summary())
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgesdk.capture import CaptureSupervisor, Source, parse_source
+from edgesdk.config import CameraConfig, Config
+from edgesdk.core.ring import Bell
+from edgesdk.errors import Cancelled, EdgeError
+from edgesdk.graph import Application, compile_applications
+from edgesdk.graph.frames import FrameInfo, FrameView
+from edgesdk.graph.plan import Plan
+from edgesdk.models import ModelRegistry
+from edgesdk.records import Provenance, RunSummary
+from edgesdk.runtime import recovery, report
+from edgesdk.runtime.applications import applications_of
+from edgesdk.runtime.camera import LOSSLESS_OPEN, CameraFeed
+from edgesdk.runtime.delivery import Deliverer
+from edgesdk.runtime.dispatcher import Dispatcher
+from edgesdk.runtime.executor import Outcome, Request
+from edgesdk.runtime.flow import CameraFlow, Port, StageClock
+from edgesdk.runtime.journal import Journal, open_journal
+from edgesdk.runtime.ledger import Ledger
+from edgesdk.runtime.leftovers import own_name, sweep
+from edgesdk.runtime.outlet import Delivery, Outlet
+from edgesdk.runtime.own_code import OwnCode
+from edgesdk.runtime.paths import cache_directory, node_name, state_directory
+from edgesdk.runtime.preparation import Progress, prepare_models, silent
+from edgesdk.runtime.preview import Previews
+from edgesdk.runtime.program import CameraProgram, Stage
+from edgesdk.runtime.results import orphan_record, provenance
+from edgesdk.runtime.sessions import LoadedModel, Picture, Sessions
+from edgesdk.runtime.wiring import Wiring, connect
+from edgesdk.sinks import SinkSet
+from edgesdk.snapshot import NodeSnapshot, Preview
+from edgesdk.store.outbox import Limits
+
+__all__ = ["Node", "Observer"]
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[str, FrameInfo, FrameView, Sequence[Delivery]], None]
+
+# SIGTERM allows 2 s for all of it. Capture stops meanwhile, in a thread of its own.
+_FINISH_S = 0.6
+_EXECUTORS_S = 0.4
+_SINKS_S = 0.6
+
+
+class Node:
+    """Runs *apps* on *cameras* until they end or :meth:`stop`.
+
+    apps: applications, or their addresses (``"people.py:people"``); each runs on every camera it
+    wants. cameras: URI by name. Both add to what *config* says. out: a file that gets every result
+    as a JSON line. on_result: called with each result record (a dict), on a thread of its own;
+    results wait for it in a bounded outbox. frames: how many to take of each camera.
+
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. Methods may be called from
+    any thread. The constructor raises UsageError (GraphError, ConfigError); start raises also
+    ModelError, BackendError, SinkError and AdmissionRefused. Once started, nothing that a camera
+    or a model does raises here: it shows in the results and the counts.
+    """
+
+    def __init__(
+        self,
+        apps: Sequence[Application[Any] | str] = (),
+        cameras: Mapping[str, str] | None = None,
+        *,
+        config: Config | None = None,
+        out: str | Path | None = None,
+        on_result: Callable[[dict[str, Any]], object] | None = None,
+        frames: int | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.name = node_name(self.config.node)
+        self.cameras = {
+            **self.config.cameras,
+            **{name: CameraConfig(uri=uri) for name, uri in (cameras or {}).items()},
+        }
+        self.sources: dict[str, Source] = {
+            name: parse_source(camera.uri) for name, camera in self.cameras.items()
+        }
+        self._placements = applications_of(apps, self.config, list(self.cameras))
+        self._out = None if out is None else Path(out)
+        self._on_result = on_result
+        self._frames = frames
+        self._observers: list[Observer] = []
+        self._started_ns = 0
+        self._stopped_ns = 0
+        self._lock = threading.Lock()
+        self._finished = threading.Event()
+        self._halting = False
+        self.ledger = Ledger()
+        self.plan: Plan | None = None
+        self.feeds: dict[str, CameraFeed] = {}
+        self.clocks: dict[int, StageClock] = {}
+        self.inferences: dict[str, int] = {}
+        self.wiring = Wiring()
+        self.previews = Previews(self._keep_pixels)
+        self.supervisor: CaptureSupervisor | None = None
+        self.deliverer: Deliverer | None = None
+        self._models: dict[str, LoadedModel] = {}
+        self._sessions: Sessions | None = None
+        self._journal: Journal | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._bell: Bell | None = None
+        self._own_code = OwnCode(self._post)
+        self._provenance: dict[tuple[int, str], Provenance] = {}
+
+    def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
+        """Compiles, loads and warms every model, opens the sinks, then starts the cameras.
+
+        progress: told what is going on (see :class:`~edgesdk.runtime.preparation.Progress`).
+        cancel: set from another thread, it makes start raise Cancelled soon.
+        """
+        cancel = cancel or threading.Event()
+        for source in self.sources.values():
+            source.check()
+        cache = cache_directory(self.config.node)
+        registry = ModelRegistry(cache)
+        pairs = [(p.application, camera) for p in self._placements for camera in p.cameras]
+        plan = self.plan = compile_applications(pairs, registry.resolve)
+        try:
+            self._sessions, self._models = prepare_models(
+                plan, registry, self.config.node, progress, cancel
+            )
+            self._open_results(plan)
+            self._assemble(plan)
+            if cancel.is_set():
+                raise Cancelled("stopped before the first frame")
+            self._go()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until every camera has ended (or given its *frames*) and all results are out.
+
+        False if *timeout* seconds passed first. Raises EdgeError if the node itself broke.
+        """
+        ended = self._finished.wait(timeout)
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.failure is not None:
+            raise EdgeError(f"the dispatcher died: {dispatcher.failure!r}") from dispatcher.failure
+        return ended
+
+    def stop(self) -> None:
+        """Finishes what is in flight, flushes the sinks, and ends; within 2 s. Idempotent."""
+        with self._lock:
+            if self._stopped_ns:
+                return
+            self._stopped_ns = time.monotonic_ns()
+        closing = threading.Thread(target=self._close_capture, daemon=True)
+        closing.start()
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.failure is None:
+            self._halting = True
+            dispatcher.post([self._halt])
+            self._finished.wait(_FINISH_S)
+            end = time.monotonic() + _EXECUTORS_S
+            for executor in self.wiring.executors.values():
+                executor.stop(max(0.0, end - time.monotonic()))
+            self._own_code.stop()
+            dispatcher.post([self._abandon])
+            dispatcher.stop(0.3)
+        closing.join(1.0)
+        if self.deliverer is not None:
+            self.deliverer.close(_SINKS_S)
+        if self._journal is not None:
+            self._journal.close(clean=self.deliverer is None or not self.deliverer.pending())
+        self.previews.close()
+        if self._sessions is not None:
+            self._sessions.close()
+        if self._bell is not None:
+            self._bell.close()
+        self._finished.set()
+
+    def __enter__(self) -> Node:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def snapshot(self) -> NodeSnapshot:
+        """What the node shows of itself now; cheap enough for twice a second."""
+        return report.snapshot(self)
+
+    def summary(self) -> RunSummary:
+        """The counts so far; after :meth:`stop`, the final ones."""
+        return report.summary(self)
+
+    def preview(self, camera: str) -> Preview:
+        """Starts to look at *camera*; KeyError if there is none. Close it when done."""
+        if camera not in self.cameras:
+            raise KeyError(camera)
+        return self.previews.open(camera)
+
+    def observe(self, observer: Observer) -> None:
+        """Calls *observer* with each frame that passed and its results, pixels included.
+
+        On the node's own thread: it must be quick, and copy what it keeps. Before :meth:`start`.
+        """
+        self._observers.append(observer)
+
+    @property
+    def seconds(self) -> float:
+        if not self._started_ns:
+            return 0.0
+        return ((self._stopped_ns or time.monotonic_ns()) - self._started_ns) / 1e9
+
+    @property
+    def ready(self) -> bool:
+        return self._started_ns > 0
+
+    def infer(
+        self,
+        port: Port,
+        pictures: Sequence[Picture],
+        deadline_ns: int,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """For flows: see :class:`~edgesdk.runtime.flow.Services`."""
+        executor = self.wiring.executor_of(port.model)
+        executor.submit(Request(port.stream, port.model, pictures, deadline_ns, done, port.options))
+
+    def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+        """For flows."""
+        self._own_code.call(app, function, done)
+
+    def provenance(self, stage: Stage, camera: str) -> Provenance:
+        """For flows."""
+        key = (stage.index, camera)
+        found = self._provenance.get(key)
+        if found is None:
+            assert self.supervisor is not None
+            codec = self.supervisor.status(camera).codec
+            model = self._models[stage.planned.card_digest or ""]
+            found = provenance(
+                stage.planned.kind, stage.planned.id, model, node=self.name, decoder=codec
+            )
+            self._provenance[key] = found
+        return found
+
+    def observed(
+        self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
+    ) -> None:
+        """For flows."""
+        self.previews.show(camera, info, view, results)
+        for observer in self._observers:
+            observer(camera, info, view, results)
+
+    def _open_results(self, plan: Plan) -> None:
+        state = state_directory(self.config.node)
+        outbox = self.config.outbox
+        limits = Limits(records=outbox.records, bytes=outbox.megabytes << 20)
+        self.deliverer = deliverer = Deliverer(SinkSet(state, limits), plan)
+        if self._out is not None:
+            deliverer.add("jsonl", {"path": self._out})
+        if self._on_result is not None:
+            deliverer.add("callback", {"function": self._on_result})
+        self._incarnations: dict[str, int] = {}
+        if not deliverer.has_durable():
+            return
+        channels = list(plan.outputs)
+        files = deliverer.files()
+        self._journal = open_journal(state / "ledger", channels, files)
+        written = recovery.read_tail(files)
+        self._incarnations = dict(written.incarnations)
+        for camera, number in self._journal.incarnations.items():
+            self._incarnations[camera] = max(number, self._incarnations.get(camera, 0))
+        for orphan in self._journal.orphans:
+            made = orphan_record(orphan.app, orphan.camera, orphan.entry, self.name)
+            if recovery.key_of(made) not in written.keys:
+                deliverer.tell(made)
+        self.ledger = Ledger(self._journal)
+
+    def _assemble(self, plan: Plan) -> None:
+        assert self.deliverer is not None
+        sweep()
+        self._bell = Bell(own_name("bell"))
+        self.supervisor = CaptureSupervisor()
+        programs = [CameraProgram(plan, camera) for camera in plan.cameras]
+        lossless = {camera: self.sources[camera].lossless for camera in plan.cameras}
+        queues = {camera: self.cameras[camera].queue for camera in plan.cameras}
+        self.wiring = connect(
+            plan, programs, self._models, queues=queues, lossless=lossless, report=self._report
+        )
+        self.clocks = {
+            p.index: StageClock(p.name, p.id)
+            for p in plan.operators
+            if p.role not in ("source", "selector")
+        }
+        for app, camera in plan.outputs:
+            self.ledger.channel(app, camera)
+        for program in programs:
+            camera = program.camera
+            outlets = {
+                app: Outlet(
+                    self.ledger.channel(app, camera),
+                    plan.applications[app].deadline_ns,
+                    self.deliverer.deliver,
+                )
+                for app in program.apps
+            }
+            flow = CameraFlow(
+                program,
+                outlets,
+                self.wiring.ports[camera],
+                self.clocks,
+                self,
+                lossless=lossless[camera],
+            )
+            flow.keep_pixels = bool(self._observers)
+            self.feeds[camera] = CameraFeed(
+                camera,
+                self.sources[camera],
+                flow,
+                self.supervisor,
+                self._bell,
+                incarnations_before=self._incarnations.get(camera, 0),
+                frames=self._frames,
+                on_incarnation=self._note_incarnation,
+            )
+        self._dispatcher = Dispatcher(self._bell, [*self.feeds.values(), _Housekeeping(self)])
+
+    def _go(self) -> None:
+        assert self.supervisor is not None
+        assert self._dispatcher is not None
+        self._started_ns = time.monotonic_ns()
+        for executor in self.wiring.executors.values():
+            executor.start()
+        for number, (camera, feed) in enumerate(self.feeds.items()):
+            self.supervisor.add(
+                camera, feed.source, ring=own_name(str(number)), slots=self._slots(feed)
+            )
+        self._dispatcher.start()
+
+    def _slots(self, feed: CameraFeed) -> int:
+        """Enough that frames which are held leave the writer its own."""
+        wanted = self.cameras[feed.name]
+        waiting = LOSSLESS_OPEN if feed.flow.lossless else wanted.queue
+        stages = max(1, len(feed.flow.program.inferences))
+        kept = 1 if self._observers or self.config.web.listen else 0
+        return min(64, max(wanted.slots, 2 + waiting + stages + kept))
+
+    def _halt(self) -> None:
+        for feed in self.feeds.values():
+            feed.finish()
+
+    def _abandon(self) -> None:
+        for feed in self.feeds.values():
+            feed.flow.abandon()
+
+    def _close_capture(self) -> None:
+        if self.supervisor is not None:
+            self.supervisor.close()
+
+    def _note_incarnation(self, camera: str, number: int) -> None:
+        if self._journal is not None:
+            self._journal.note_incarnation(camera, number)
+        for key in [key for key in self._provenance if key[1] == camera]:
+            del self._provenance[key]
+
+    def _keep_pixels(self, camera: str, keep: bool) -> None:
+        feed = self.feeds.get(camera)
+        if feed is not None:
+            feed.flow.keep_pixels = keep or bool(self._observers)
+
+    def _post(self, calls: Sequence[Callable[[], None]]) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.post(calls)
+
+    def _report(self, outcomes: Sequence[Outcome]) -> None:
+        """On an executor's thread."""
+        calls = []
+        for outcome in outcomes:
+            assert outcome.request is not None
+            calls.append(partial(self._settle, outcome.request.done, outcome))
+        self._post(calls)
+
+    def _settle(self, done: Callable[[Outcome], None], outcome: Outcome) -> None:
+        if outcome.values is not None and outcome.request is not None:
+            card = outcome.request.model.card.name
+            self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
+        done(outcome)
+
+
+class _Housekeeping:
+    """The dispatcher's last feed: sees when all is done, and that records arrived."""
+
+    name = "housekeeping"
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def poll(self, now_ns: int) -> bool:
+        node = self._node
+        if node.deliverer is not None:
+            node.deliverer.acknowledge()
+        if all(feed.done and not feed.flow.open_tasks for feed in node.feeds.values()):
+            node._finished.set()
+        return False
+
+    def wake_ns(self) -> int | None:
+        return None
+
+    def broken(self, error: Exception) -> None:
+        log.error("housekeeping failed", exc_info=error)

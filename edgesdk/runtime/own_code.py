@@ -1,0 +1,76 @@
+"""The user's own operators: one thread an application, so that a slow one slows no other.
+
+An application's operators are called one at a time and in order: they need no locks. What one
+raises fails that frame for that application and nothing else; one that never returns costs its
+application all further frames, and no other anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from edgesdk.runtime.executor import Outcome, Times
+
+__all__ = ["OwnCode"]
+
+log = logging.getLogger(__name__)
+
+# Calls that may wait for one application; further frames are dropped ("queue").
+_WAITING = 32
+
+Call = tuple[Callable[[], Any], Callable[[Outcome], None]]
+
+
+class OwnCode:
+    """Threads for the applications that have operators of their own."""
+
+    def __init__(self, post: Callable[[list[Callable[[], None]]], None]) -> None:
+        self._post = post
+        self._queues: dict[str, queue.Queue[Call | None]] = {}
+
+    def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
+        """Runs *function* on the thread of *app*; *done* is posted with its value or error."""
+        calls = self._queues.get(app)
+        if calls is None:
+            calls = self._queues[app] = queue.Queue(_WAITING)
+            thread = threading.Thread(target=self._serve, args=(calls,), name=f"app-{app}")
+            # A call that never returns must not keep the process from ending.
+            thread.daemon = True
+            thread.start()
+        try:
+            calls.put_nowait((function, done))
+        except queue.Full:
+            self._post([partial(done, Outcome(dropped="queue"))])
+
+    def waiting(self) -> int:
+        return sum(calls.qsize() for calls in self._queues.values())
+
+    def stop(self) -> None:
+        """Drops what waits (``shutdown``) and ends the threads after the call they are in."""
+        for calls in self._queues.values():
+            while True:
+                try:
+                    item = calls.get_nowait()
+                except queue.Empty:
+                    break
+                if item is not None:
+                    self._post([partial(item[1], Outcome(dropped="shutdown"))])
+            calls.put_nowait(None)
+        self._queues.clear()
+
+    def _serve(self, calls: queue.Queue[Call | None]) -> None:
+        while (item := calls.get()) is not None:
+            function, done = item
+            started = time.monotonic_ns()
+            try:
+                outcome = Outcome(values=[function()])
+            except Exception as error:
+                outcome = Outcome(error=error)
+            outcome.times = Times(infer=time.monotonic_ns() - started)
+            self._post([partial(done, outcome)])

@@ -1,0 +1,244 @@
+"""Models made ready: the best backend for each card, loaded once for all applications."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.errors import BackendError, BackendUnavailable, EdgeError, ModelError
+from edgesdk.inference import (
+    ArtefactStore,
+    Backend,
+    BackendEntry,
+    IOSpec,
+    LoadOptions,
+    ModelFile,
+    Session,
+    discover,
+)
+from edgesdk.models.card import ModelCard
+from edgesdk.models.codec import Codec
+from edgesdk.models.schema import Variant
+
+__all__ = ["LoadedModel", "Picture", "Sessions"]
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+
+# A larger batch is used where it makes an item at least this much cheaper than the next smaller.
+_WORTH = 0.95
+
+
+class Picture(NamedTuple):
+    """What a model is shown: *box* (x1, y1, x2, y2, pixels) of *image*, or all of it.
+
+    image: uint8 ``[h, w, 3]`` in the order of *colour*, or ``[h, w]`` for GRAY.
+    """
+
+    image: NDArray[np.uint8]
+    colour: str
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """One variant of a card in one session. Thread-safe."""
+
+    card: ModelCard
+    variant: Variant
+    fingerprint: str
+    codec: Codec
+    session: Session
+    spec: IOSpec
+    batches: tuple[int, ...]
+    costs_ns: tuple[int, ...]
+
+    @cached_property
+    def max_batch(self) -> int:
+        return self.batches[-1]
+
+    def encode(self, pictures: Sequence[Picture]) -> tuple[dict[str, NDArray[Any]], Sequence[Any]]:
+        """The inputs of the smallest batch that holds all pictures, and their geometries."""
+        batch = next(size for size in self.batches if size >= len(pictures))
+        return self.codec.encode(pictures, batch)
+
+    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return self.session.infer(inputs)
+
+    def decode(
+        self,
+        outputs: Mapping[str, NDArray[Any]],
+        geometries: Sequence[Any],
+        options: tuple[tuple[str, Any], ...],
+    ) -> Sequence[Any]:
+        return self.codec.decode(outputs, geometries, **dict(options))
+
+
+class Sessions:
+    """Every model of a node, by its card's digest."""
+
+    def __init__(
+        self,
+        *,
+        threads: int = 0,
+        backends: Sequence[str] = (),
+        store: ArtefactStore | None = None,
+    ) -> None:
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._preferred = tuple(backends)
+        self._store = store
+        self._loaded: dict[str, LoadedModel] = {}
+
+    def load(
+        self,
+        card: ModelCard,
+        *,
+        batches: Sequence[int] = (1,),
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> LoadedModel:
+        """The session of *card*; the second call for one card returns the first one's.
+
+        With several ways to run it (variants, backends) each is loaded and timed, and the fastest
+        is kept. Raises ModelError or BackendError that says what was tried and why it failed.
+        """
+        if card.digest in self._loaded:
+            return self._loaded[card.digest]
+        refusals: list[str] = []
+        first_error: EdgeError | None = None
+        best: LoadedModel | None = None
+        for variant, backend in self._candidates(card, refusals):
+            try:
+                found = self._open(card, variant, backend, batches, progress, cancel)
+            except (ModelError, BackendError) as error:
+                refusals.append(f"{backend.name}: {error}")
+                first_error = first_error or error
+                continue
+            if best is None or found.costs_ns[0] < best.costs_ns[0]:
+                best, found = found, best
+            if found is not None:
+                found.session.unload()
+            if self._preferred:
+                break
+        if best is None:
+            # One way that failed keeps its own class, and so its exit code.
+            if first_error is not None and len(refusals) == 1:
+                raise first_error
+            message = f"no backend runs model {card.name!r}: " + "; ".join(refusals)
+            kind = type(first_error) if isinstance(first_error, ModelError) else None
+            if kind is not None:
+                raise kind(message)
+            raise BackendUnavailable(message + "; see: edgesdk doctor", reason="package")
+        self._loaded[card.digest] = best
+        return best
+
+    def loaded(self) -> list[LoadedModel]:
+        return list(self._loaded.values())
+
+    def close(self) -> None:
+        """Unloads every session; idempotent."""
+        while self._loaded:
+            _, model = self._loaded.popitem()
+            model.session.unload()
+
+    def _candidates(self, card: ModelCard, refusals: list[str]) -> list[tuple[Variant, Backend]]:
+        entries = discover()
+        if self._preferred:
+            known = {entry.name: entry for entry in entries}
+            missing = [name for name in self._preferred if name not in known]
+            refusals += [f"{name}: no such backend is installed" for name in missing]
+            entries = [known[name] for name in self._preferred if name in known]
+        found: list[tuple[Variant, Backend]] = []
+        for entry in entries:
+            for variant in card.variants:
+                named = (variant.backend,) if isinstance(variant.backend, str) else variant.backend
+                if entry.name not in named:
+                    continue
+                why_not = _refusal(entry)
+                if why_not:
+                    refusals.append(f"{entry.name}: {why_not}")
+                elif not card.is_present(variant):
+                    refusals.append(f"{entry.name}: {card.file_of(variant)} is not there")
+                elif entry.backend is not None:
+                    found.append((variant, entry.backend))
+        if not found and not refusals:
+            wanted = sorted({str(v.backend) for v in card.variants})
+            refusals.append(f"its variants are for {', '.join(wanted)}")
+        return found
+
+    def _open(
+        self,
+        card: ModelCard,
+        variant: Variant,
+        backend: Backend,
+        batches: Sequence[int],
+        progress: Progress | None,
+        cancel: threading.Event | None,
+    ) -> LoadedModel:
+        file = model_file(card, variant)
+        device = backend.devices()[0].name
+        support = backend.supports(file, device)
+        if not support:
+            raise BackendError(support.reason, backend=backend.name, device=device)
+        options = LoadOptions(threads=self._threads, batches=tuple(batches), store=self._store)
+        artifact = backend.prepare(file, device, options, progress, cancel)
+        session = backend.load(artifact, device, options)
+        try:
+            costs = session.warm()
+            sizes = _worthwhile(costs)
+            return LoadedModel(
+                card,
+                variant,
+                file.sha256 or card.sha256_of(variant),
+                Codec(card, variant),
+                session,
+                session.describe(),
+                sizes,
+                _cost_by_items(costs, sizes),
+            )
+        except BaseException:
+            session.unload()
+            raise
+
+
+def model_file(card: ModelCard, variant: Variant) -> ModelFile:
+    """The variant as a backend wants it."""
+    return ModelFile(
+        card.file_of(variant),
+        sha256=card.sha256_of(variant),
+        precision=variant.precision,
+        inputs={i.name: tuple(i.shape) for i in card.inputs_of(variant)},
+        outputs=tuple(o.name for o in card.outputs_of(variant).values()),
+    )
+
+
+def _refusal(entry: BackendEntry) -> str:
+    probe = entry.probe()
+    if probe.available:
+        return ""
+    return f"{probe.reason}: {probe.detail}" + (f"; {probe.next_step}" if probe.next_step else "")
+
+
+def _worthwhile(costs: Mapping[int, int]) -> tuple[int, ...]:
+    """Batch sizes that make an item cheaper: on a CPU, often none does."""
+    sizes = [1]
+    for size in sorted(costs):
+        if size > 1 and costs[size] / size < _WORTH * costs[sizes[-1]] / sizes[-1]:
+            sizes.append(size)
+    return tuple(sizes)
+
+
+def _cost_by_items(costs: Mapping[int, int], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Cost of 1, 2, ... items: that of the smallest batch that holds them."""
+    return tuple(
+        costs[next(size for size in sizes if size >= items)] for items in range(1, sizes[-1] + 1)
+    )
