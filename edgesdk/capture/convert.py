@@ -66,7 +66,7 @@ class BgrConverter:
         self._shape: tuple[Any, ...] = ()
 
     def __call__(self, frame: VideoFrame, slot: NDArray[np.uint8], stride: int) -> None:
-        """Write *frame* as BGR, rows *stride* bytes apart (a multiple of 24), into *slot*."""
+        """Write *frame* as BGR, rows *stride* bytes apart (:func:`row_bytes`), into *slot*."""
         space, full = colours(frame)
         if self._scaler is None:
             _by_pyav(frame, slot, stride, space, full)

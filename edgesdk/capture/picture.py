@@ -11,24 +11,30 @@ from numpy.typing import NDArray
 
 from edgesdk.core.ring import ColourRange, ColourSpace
 
-__all__ = ["Picture", "Reader", "row_bytes"]
+__all__ = ["SPARE_BYTES", "Picture", "Reader", "row_bytes"]
+
+
+SPARE_BYTES = 64
+"""Behind the last row: room for a vector that FFmpeg's conversion stores beyond it."""
 
 
 def row_bytes(width: int) -> int:
-    """Bytes from row to row of a BGR picture: three a pixel, for *width* rounded up to 8.
+    """Bytes from row to row of a BGR picture: three a pixel, for *width* rounded up to 16.
 
-    FFmpeg converts eight pixels at a time; with a tighter stride it leaves the last ones out, or
-    writes them past the end of the buffer.
+    FFmpeg converts 8 or 16 pixels at a time. With a tighter stride it leaves the last ones out, or
+    writes them past the end of the row. The usual widths are multiples of 16, and then a picture
+    has no padding.
     """
-    return -(-width // 8) * 24
+    return -(-width // 16) * 48
 
 
 @dataclass(slots=True, eq=False)
 class Picture:
     """A decoded picture, not yet copied anywhere.
 
-    ``write(slot, stride)`` puts its BGR pixels into *slot* (uint8, 1-D, ``height * stride`` bytes)
-    in one pass; it is called at most once, before the reader is asked for the next picture.
+    ``write(slot, stride)`` puts its BGR pixels into *slot*, uint8 of one dimension and
+    ``height * stride + SPARE_BYTES``, in one pass. It is called at most once, before the reader is
+    asked for the next picture.
     """
 
     width: int

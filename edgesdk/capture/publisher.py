@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgesdk.capture.control import Control, WorkerConfig
 from edgesdk.capture.pace import Pace
-from edgesdk.capture.picture import Picture, row_bytes
+from edgesdk.capture.picture import SPARE_BYTES, Picture, row_bytes
 from edgesdk.capture.status import CameraState
 from edgesdk.core.ring import FrameProperties, PixelFormat, RingReader, RingWriter
 from edgesdk.errors import CaptureError, RingBusy, RingError
@@ -58,8 +58,8 @@ class Publisher:
         capture_ns = self._due(picture)
         stride = row_bytes(picture.width)
         size = picture.height * stride
-        writer = self._writer or self._open(size)
-        slot = self._begin(writer, size)
+        writer = self._writer or self._open(size + SPARE_BYTES)
+        slot = self._begin(writer, size + SPARE_BYTES)
         if slot is None:
             control.set(dropped_full=control.status.dropped_full + 1)
             return
@@ -82,7 +82,8 @@ class Publisher:
                 colour_range=picture.colour_range,
                 frame_rate=picture.frame_rate or self._rate(),
                 qp=picture.qp,
-            )
+            ),
+            size,
         )
         self._tell(writer, picture)
 

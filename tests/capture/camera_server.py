@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import itertools
 import re
@@ -55,10 +56,8 @@ class Camera(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         kind = self.path.split("?")[0].strip("/")
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             getattr(self, "serve_" + kind.replace("-", "_"), self.serve_nothing)()
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def _allowed(self) -> bool:
         if not arguments.user:

@@ -119,11 +119,10 @@ class Cameras:
     def open(self, name: str, timeout: float = 10.0) -> RingReader:
         deadline = time.monotonic() + timeout
         while True:
-            try:
+            with contextlib.suppress(RingMissing):
                 return RingReader(self.supervisor.ring_name(name))
-            except RingMissing:
-                assert time.monotonic() < deadline, self.supervisor.status(name)
-                threading.Event().wait(0.005)
+            assert time.monotonic() < deadline, self.supervisor.status(name)
+            threading.Event().wait(0.005)
 
     def read(
         self,

@@ -97,7 +97,9 @@ def test_no_spelling_of_a_password_is_ever_shown(user: str, password: str, schem
     assert source.redacted == f"{scheme}://***@host/path?token=***&a=b"
 
 
-@pytest.mark.parametrize("password", ["pa#ss-word", "pa/ss-word", "pa?ss-word", "[pass-word", "@@@@"])
+@pytest.mark.parametrize(
+    "password", ["pa#ss-word", "pa/ss-word", "pa?ss-word", "[pass-word", "@@@@"]
+)
 def test_a_password_that_was_not_escaped_is_not_shown_either(password: str) -> None:
     uri = f"rtsp://admin:{password}@host/stream"
     try:
@@ -109,7 +111,9 @@ def test_a_password_that_was_not_escaped_is_not_shown_either(password: str) -> N
 
 
 def test_a_pipelines_credentials_are_hidden() -> None:
-    source = parse_source('gst:rtspsrc location=rtsp://a:bcde@h/ user-id=admin user-pw="s3cret" ! x')
+    source = parse_source(
+        'gst:rtspsrc location=rtsp://a:bcde@h/ user-id=admin user-pw="s3cret" ! x'
+    )
     for secret in ("bcde", "admin", "s3cret"):
         assert secret not in source.redacted
     assert "rtspsrc" in source.redacted
