@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.errors import CardError, ModelInvalid
+from edgesdk.models.agreement import compare, complete_inputs, complete_outputs, label_problem
 from edgesdk.models.card import ModelCard
 from edgesdk.models.decoding.candidates import Candidates, suppress
 from edgesdk.models.decoding.detectors import Detector
@@ -40,7 +41,12 @@ class Codec:
     def __init__(self, card: ModelCard, variant: Variant) -> None:
         self.card = card
         self.variant = variant
-        inputs = card.inputs_of(variant)
+        facts = card.facts_of(variant)
+        agreement = compare(card, variant, facts)
+        agreement.require(card, variant)
+        for conflict in agreement.conflicts:
+            log.warning("%s: %s: %s; the card wins", card.name, variant.file, conflict)
+        inputs = complete_inputs(card, variant, facts)
         images = [spec for spec in inputs if spec.constant is None]
         if len(images) != 1:
             raise CardError(f"{card.name}: a model has one image input, this card {len(images)}")
@@ -52,7 +58,7 @@ class Codec:
             align=self.input.align or ("top-left" if isinstance(card.decode, YoloX) else "centre"),
             pad=self._pad(self.input),
         )
-        self._outputs = card.outputs_of(variant)
+        self._outputs = complete_outputs(card, variant, facts)
         self._binding: Binding | None = None
         size = (self._encoder.width, self._encoder.height)
         kind = card.decode
@@ -136,6 +142,10 @@ class Codec:
         binding = bind_outputs(self.card, self._outputs, outputs)
         for role, name in binding.inferred.items():
             log.info("%s: output %r plays the role %r (inferred)", self.card.name, name, role)
+        shapes = {role: tuple(outputs[name].shape) for role, name in binding.names.items()}
+        problem = label_problem(self.card, shapes)
+        if problem:
+            raise CardError(f"{self.card.path}: {problem}")
         self._binding = binding
         return binding
 

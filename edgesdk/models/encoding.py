@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.models.card import layout_of
 from edgesdk.models.geometry import Geometry, Placement, place, region_of
+from edgesdk.models.inputs import layout_of
 from edgesdk.models.schema import Input, Quantisation
 
 __all__ = ["ImageEncoder"]

@@ -13,12 +13,16 @@ __all__ = ["FileFacts", "TensorFacts", "labels_of_mapping", "numbers_of"]
 
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
-    """An input or output; shape has -1 where the file leaves a size open."""
+    """An input or output; shape has -1 where the file leaves a size open.
+
+    name: empty where the file has none, and the runtime will make one up.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     quantisation: Quantisation | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

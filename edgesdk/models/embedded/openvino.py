@@ -133,8 +133,9 @@ class _Reader:
         port = self._ports[key]
         names = sorted(port["names"].split(","), key=lambda n: (len(n), n))
         shape = tuple(int(d) if d.isdigit() and len(d) < 10 else -1 for d in port["shape"])
+        dtype = _DTYPES.get(port["precision"], "unknown")
         name = names[0] or port.get("layer", "")
-        return TensorFacts(name, shape, _DTYPES.get(port["precision"], "unknown"))
+        return TensorFacts(name, shape, dtype, aliases=tuple(names[1:]))
 
 
 def _colour(reverse: str | None) -> str | None:

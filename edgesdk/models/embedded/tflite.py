@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgesdk.errors import CardError, ModelInvalid
-from edgesdk.models.card import parse_labels
 from edgesdk.models.embedded.facts import FileFacts, TensorFacts, labels_of_mapping
 from edgesdk.models.embedded.flatbuffer import Buffer, Table
+from edgesdk.models.labels import parse_labels
 from edgesdk.models.schema import Quantisation
 
 __all__ = ["read_tflite"]
