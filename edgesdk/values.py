@@ -7,6 +7,7 @@ whatever crop, zone or model input they were found in.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,9 +38,7 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Detections:
-        return cls(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), ()
-        )
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), ())
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -63,6 +62,42 @@ class Detections:
             raise ValueError(f"attribute {name!r} has {len(column)} entries for {len(self)} rows")
         return replace(self, attributes={**self.attributes, name: column})
 
+    def to_supervision(self) -> Any:
+        """As ``supervision.Detections``, for its annotators; needs the package ``supervision``.
+
+        Labels go into ``data["class_name"]``, attributes into ``data`` by name.
+        """
+        other = importlib.import_module("supervision").Detections
+        data = {name: _column(column) for name, column in self.attributes.items()}
+        return other(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.label_ids.astype(int),
+            tracker_id=None if self.track_ids is None else self.track_ids.astype(int),
+            data={**data, "class_name": np.array(self.labels, dtype=str)},
+        )
+
+    @classmethod
+    def from_supervision(cls, other: Any) -> Detections:
+        """From ``supervision.Detections``; what it lacks is score 1, label id 0, and its number."""
+        n = len(other.xyxy)
+        ids = np.zeros(n) if other.class_id is None else other.class_id
+        names = other.data.get("class_name", [str(int(i)) for i in ids])
+        return cls(
+            np.ascontiguousarray(other.xyxy, np.float32).reshape(n, 4),
+            np.ones(n, np.float32)
+            if other.confidence is None
+            else np.ascontiguousarray(other.confidence, np.float32),
+            np.ascontiguousarray(ids, np.int32),
+            tuple(str(name) for name in names),
+            None if other.tracker_id is None else np.ascontiguousarray(other.tracker_id, np.int64),
+            {
+                name: tuple(np.asarray(column).tolist())
+                for name, column in other.data.items()
+                if name != "class_name" and len(column) == n
+            },
+        )
+
     def to_json(self) -> JsonValue:
         rows = []
         for i in range(len(self)):
@@ -76,6 +111,14 @@ class Detections:
             row.update({name: column[i] for name, column in self.attributes.items()})
             rows.append(row)
         return {"type": "detections", "items": rows}
+
+
+def _column(values: tuple[JsonValue, ...]) -> NDArray[Any]:
+    """An object array of one entry a row, whatever the entries are (lists stay lists)."""
+    column = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        column[i] = value
+    return column
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +165,7 @@ class RawOutputs:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A counting operator's state after one frame, by field name (``now``, ``total``, ``in`` ...)."""
+    """A counting operator's state after one frame, by field name (``now``, ``total``...)."""
 
     kind: str
     fields: Mapping[str, JsonValue]

@@ -130,7 +130,7 @@ class Application(Generic[Returned]):
         if not isinstance(returned, Mapping):
             raise mistake(
                 self.name,
-                f"returns a {type(returned).__name__}; expected a stream, or a dict of streams",
+                f"returns {returned!r:.60}; expected a stream, or a dict of named streams",
                 self.place,
             )
         if not returned:

@@ -219,9 +219,8 @@ class _Adding:
                 listed = ", ".join(known[:20]) + (
                     f" and {len(known) - 20} more" if len(known) > 20 else ""
                 )
-                operator = "detect" if source.place == node.place else "filter"
                 raise mistake(
-                    f"{operator}(classes={list(wanted)!r})",
+                    f"{node.written or node.kind}(classes={list(wanted)!r})",
                     f"model {card.name!r} has no class {name!r}"
                     f"{did_you_mean(name, known) or ';'} it has {listed}",
                     node.place,

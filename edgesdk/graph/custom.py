@@ -7,7 +7,17 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, NoReturn, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 
@@ -258,6 +268,15 @@ def operator(
 
 
 if TYPE_CHECKING:
+    V_contra = TypeVar("V_contra", contravariant=True)
+    W_co = TypeVar("W_co", covariant=True)
+
+    class Steps(Protocol[V_contra, W_co]):
+        """A class that operator decorates: type checkers leave a decorated class a class."""
+
+        def step(self, value: V_contra, /, *args: Any, **kwargs: Any) -> W_co: ...
+
+    Applicable: TypeAlias = Operator[V, W] | type[Steps[V, W]]
 
     class _Stateless:
         @overload

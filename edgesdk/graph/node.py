@@ -60,6 +60,7 @@ class Node:
     params: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
     custom: Operator[Any, Any] | None = None
+    written: str = ""  # what the user wrote, where that is not the kind
 
 
 def _upstream(selector: Node) -> Iterable[Node]:

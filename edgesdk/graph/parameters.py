@@ -237,10 +237,18 @@ def check_call(
                 f"{place}: {operator}({name}={_shown(value)}): unknown parameter {name!r}"
                 f"{did_you_mean(name, known) or ';'} {takes}"
             )
+    positional = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    unnamed = args[len(positional) :]
+    if unnamed and not any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        raise GraphError(
+            f"{place}: {operator}({_shown(unnamed[0])}): parameters are given by name; {takes}"
+        )
     try:
         return signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise GraphError(f"{place}: {operator}: {error}; {takes}") from None
+        missing = str(error).partition("missing a required ")[2].partition(": ")[2]
+        said = f"needs {missing.strip(chr(39))}=" if missing else str(error)
+        raise GraphError(f"{place}: {operator}: {said}; {takes}") from None
 
 
 def call_checked(method: Callable[P, R]) -> Callable[P, R]:

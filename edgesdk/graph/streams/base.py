@@ -16,6 +16,7 @@ from edgesdk.values import Classification, Detections, Embedding, Measurement, R
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from edgesdk.graph.custom import Applicable
     from edgesdk.graph.streams.detections import DetectionStream
 
 __all__ = [
@@ -32,7 +33,7 @@ V = TypeVar("V")
 W = TypeVar("W")
 
 
-class _NoSuchOperator(GraphError, AttributeError):
+class UnknownOperator(GraphError, AttributeError):
     """Both, so that hasattr and copy work on streams."""
 
 
@@ -90,6 +91,7 @@ class Stream(Generic[V]):
         selectors: tuple[Node, ...] | None = None,
         model: str | None = None,
         custom: Operator[Any, Any] | None = None,
+        written: str = "",
     ) -> Node:
         kept = self._selectors if selectors is None else selectors
         return Node(
@@ -103,27 +105,28 @@ class Stream(Generic[V]):
             params or {},
             model,
             custom,
+            written,
         )
 
     @overload
     def apply(
-        self, function: Operator[V, Detections], /, *others: Stream[Any], **params: Any
+        self, function: Applicable[V, Detections], /, *others: Stream[Any], **params: Any
     ) -> DetectionStream: ...
     @overload
     def apply(
-        self, function: Operator[V, Measurement], /, *others: Stream[Any], **params: Any
+        self, function: Applicable[V, Measurement], /, *others: Stream[Any], **params: Any
     ) -> MeasurementStream: ...
     @overload
     def apply(
-        self, function: Operator[V, Classification], /, *others: Stream[Any], **params: Any
+        self, function: Applicable[V, Classification], /, *others: Stream[Any], **params: Any
     ) -> ClassificationStream: ...
     @overload
     def apply(
-        self, function: Operator[V, Embedding], /, *others: Stream[Any], **params: Any
+        self, function: Applicable[V, Embedding], /, *others: Stream[Any], **params: Any
     ) -> EmbeddingStream: ...
     @overload
     def apply(
-        self, function: Operator[V, W], /, *others: Stream[Any], **params: Any
+        self, function: Applicable[V, W], /, *others: Stream[Any], **params: Any
     ) -> Stream[W]: ...
 
     def apply(self, function: Any, /, *others: Stream[Any], **params: Any) -> Any:
@@ -147,6 +150,12 @@ class Stream(Generic[V]):
                     f"expected a stream, not {other!r:.60}; parameters are given by name",
                 )
             _check_same_build(function.name, self._node.build, other._node.build)
+        for key, value in params.items():
+            if isinstance(value, Stream):
+                raise mistake(
+                    function.name,
+                    f"{key}= is given a stream; give streams without a name, in order",
+                )
         streams = (self, *others)
         node = self._add(
             "custom",
@@ -177,7 +186,7 @@ class Stream(Generic[V]):
         params = {
             "nanoseconds": length,
             "aggregate": check.choice("window", "aggregate", aggregate, known),
-            "field": None if field is None else check.text("window", "field", field),
+            "field": _window_field(self._node, field),
         }
         return MeasurementStream(
             self._add("window", "stateful", "measurement", params), self._selectors
@@ -262,21 +271,55 @@ def join(streams: Sequence[Stream[Any]]) -> tuple[Node, ...]:
     return conjunction(*(stream._selectors for stream in streams))
 
 
-_ONLY_IN = {"detections": "call .detect(MODEL) first", "tracks": "call .track() first"}
+_FIRST = {
+    ("frames", "detections"): "call .detect(MODEL) first",
+    ("frames", "tracks"): "call .detect(MODEL).track() first",
+    ("detections", "tracks"): "call .track() first",
+}
+_NOT_OF_FRAMES = ("window", "to_jsonl", "to_callback", "to_mqtt", "to_webhook")
 
 
 def _no_such_operator(stream: Stream[Any], name: str) -> GraphError:
     what = type(stream)._what
     for gives in ("frames", "detections", "tracks"):
         if hasattr(Stream._of[gives], name) and not isinstance(stream, Stream._of[gives]):
-            first = _ONLY_IN.get(gives, "call it on the camera, or on a part of its frames")
+            first = _FIRST.get((stream._node.gives, gives))
+            if first is None:
+                first = (
+                    f"call it on a stream of {gives}"
+                    if gives != "frames"
+                    else "call it on the camera"
+                )
             text = f"needs {gives}, and this is a stream of {what}; {first}"
-            return _NoSuchOperator(f"{Place.of_caller()}: {name}: {text}")
+            return UnknownOperator(f"{Place.of_caller()}: {name}: {text}")
     known = [word for word in dir(type(stream)) if not word.startswith("_")]
-    return _NoSuchOperator(
+    if stream._node.gives == "frames":
+        known = [word for word in known if word not in _NOT_OF_FRAMES]
+    return UnknownOperator(
         f"{Place.of_caller()}: {name}: a stream of {what} has no such operator"
         f"{did_you_mean(name, known) or '; it has ' + ', '.join(known)}"
     )
+
+
+# The numbers in each measurement, its most telling first.
+_NUMBERS = {
+    "count": ("now", "total"),
+    "zone_count": ("now", "total"),
+    "line_count": ("in", "out"),
+    "dwell": ("now", "mean", "max"),
+    "window": ("value", "frames", "running"),
+}
+
+
+def _window_field(node: Node, field: str | None) -> str | None:
+    known = _NUMBERS.get(node.kind)
+    if known is None:
+        return None if field is None else check.text("window", "field", field)
+    if field is None:
+        raise mistake(
+            "window", f"{node.kind} gives several numbers: field= one of {', '.join(known)}"
+        )
+    return check.choice("window", "field", field, known)
 
 
 def _check_same_build(operator: str, here: Build, there: Build) -> None:

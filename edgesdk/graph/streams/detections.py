@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgesdk.graph import parameters as check
 from edgesdk.graph.ground import plane_of
 from edgesdk.graph.looking import camera_of
 from edgesdk.graph.streams.base import MeasurementStream, Stream
-from edgesdk.values import Detections
+from edgesdk.values import Detections, Measurement
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from edgesdk.graph.custom import Applicable
+
 __all__ = ["DetectionStream", "Point", "TrackStream"]
 
+W = TypeVar("W")
 Point = tuple[float, float]
 _ANCHORS = ("bottom", "centre")
 
@@ -24,6 +27,31 @@ class DetectionStream(Stream[Detections], gives="detections", what="detections")
     """Detections: things found in a frame."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @overload  # type: ignore[override]
+        def apply(
+            self,
+            function: Applicable[Detections, Detections],
+            /,
+            *others: Stream[Any],
+            **params: Any,
+        ) -> Self: ...
+        @overload
+        def apply(
+            self,
+            function: Applicable[Detections, Measurement],
+            /,
+            *others: Stream[Any],
+            **params: Any,
+        ) -> MeasurementStream: ...
+        @overload
+        def apply(
+            self, function: Applicable[Detections, W], /, *others: Stream[Any], **params: Any
+        ) -> Stream[W]: ...
+        def apply(self, function: Any, /, *others: Stream[Any], **params: Any) -> Any:
+            """See :meth:`Stream.apply`; detections from tracks are tracks."""
 
     @check.call_checked
     def filter(

@@ -114,7 +114,7 @@ class Frames(Stream[NDArray[np.uint8]], gives="frames", what="frames"):
             "min_size": None,
             "max_size": None,
         }
-        node = self._add("filter", "value", "detections", kept, inputs=(found,))
+        node = self._add("filter", "value", "detections", kept, inputs=(found,), written="detect")
         return DetectionStream(node, self._selectors)
 
     def _infer(self, kind: str, gives: str, model: str, params: dict[str, Any]) -> Node:
