@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import threading
 from typing import Any
@@ -20,7 +19,8 @@ from edgesdk.errors import (
     PrepareFailed,
 )
 from edgesdk.inference import batching
-from edgesdk.inference.files import check_file, cores
+from edgesdk.inference.files import check_file
+from edgesdk.inference.host import cores, processor
 from edgesdk.inference.protocol import (
     API,
     Artifact,
@@ -62,7 +62,7 @@ class LiteRt:
 
     def devices(self) -> list[Device]:
         runtime.find()
-        return [Device("CPU", "cpu", platform.processor() or platform.machine())]
+        return [Device("CPU", "cpu", processor())]
 
     def supports(self, model: ModelFile, device: str) -> Support:
         if device != "CPU":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import platform
 import re
 import threading
 from pathlib import Path
@@ -23,7 +22,8 @@ from edgesdk.errors import (
     PrepareFailed,
 )
 from edgesdk.inference import batching
-from edgesdk.inference.files import check_file, cores
+from edgesdk.inference.files import check_file
+from edgesdk.inference.host import cores, processor
 from edgesdk.inference.protocol import (
     API,
     Artifact,
@@ -110,7 +110,7 @@ class OnnxRuntime:
             name = provider.removesuffix(SUFFIX)
             kind = "cpu" if name in ("CPU", "XNNPACK", "Dnnl", "ACL") else "other"
             kind = "gpu" if name in _GPU else "npu" if name in _NPU else kind
-            full = platform.processor() or platform.machine() if name == "CPU" else provider
+            full = processor() if name == "CPU" else provider
             found.append(Device(name, cast(Any, kind), full))
         # The runtime lists by preference; a default must not depend on what else is installed.
         return sorted(found, key=lambda d: d.name != "CPU")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from edgesdk.errors import DigestMismatch, ModelInvalid
 from edgesdk.inference.protocol import ModelFile, digest
 
@@ -23,8 +21,3 @@ def check_file(model: ModelFile) -> None:
             f"{model.path} has SHA-256 {found[:16]}…, but {model.sha256[:16].lower()}… is "
             "expected; pull it again, or correct the card"
         )
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))

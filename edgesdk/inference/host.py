@@ -1,0 +1,26 @@
+"""The machine that sessions run on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def processor(root: Path = Path("/")) -> str:
+    """The board's or the processor's name, as the kernel gives it."""
+    try:
+        board = root / "proc/device-tree/model"
+        if board.is_file():
+            return board.read_text(errors="replace").strip("\0\n ")
+        text = (root / "proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    return found.group(1).strip() if found else platform.machine()
