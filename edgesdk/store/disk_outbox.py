@@ -144,8 +144,9 @@ class DiskOutbox:
             if self._database is not None:
                 self._database.close()
                 self._database = None
-            os.close(self._lock_file)
-            self._lock_file = -1
+            if self._lock_file >= 0:
+                os.close(self._lock_file)
+                self._lock_file = -1
 
     def _takeable(self) -> bool:
         return self._stored > 0 or (self._error is not None and len(self._tail) > 0)
