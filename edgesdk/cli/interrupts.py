@@ -8,7 +8,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Interrupts"]
+__all__ = ["Interrupts", "interrupts"]
 
 
 class Interrupts:
@@ -38,3 +38,7 @@ class Interrupts:
             # The capture workers see our end, and remove their rings.
             os._exit(128 + number)
         self.asked.set()
+
+
+interrupts = Interrupts()
+"""Those of this process; ``demo`` and ``run`` are entered with it."""

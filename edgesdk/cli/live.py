@@ -6,49 +6,87 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from edgesdk.cli.interrupts import Interrupts
-from edgesdk.errors import Cancelled
-from edgesdk.records import encode_line
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edgesdk.cli.interrupts import interrupts
+from edgesdk.cli.tables import Rates, render
 
 if TYPE_CHECKING:
     from edgesdk.runtime import Node
 
-__all__ = ["run_until_done"]
+__all__ = ["Teller", "foreground", "in_background", "run_until_done", "telling"]
 
-_START_CANCEL_S = 1.2
+_START_CANCEL_S = 1.0
+_REFRESH_S = 0.25
+_LINE_EVERY_S = 5.0
+
+Teller = Callable[[str, "float | None"], None]
+
+console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def run_until_done(node: Node, *, duration: float | None, as_json: bool) -> None:
-    """Starts *node*, waits for its end, *duration* seconds or a signal, stops it, and says how it
-    went: a table while it runs, where standard error is a terminal; then the summary."""
-    with Interrupts() as interrupts:
-        started = _start(node, interrupts)
+def run_until_done(node: Node, *, duration: float | None, quiet: bool) -> None:
+    """Starts *node*, waits for its end, *duration* seconds or a signal, and stops it.
+
+    Shows a table on standard error while it runs, where that is a terminal and *quiet* is false.
+    """
+    with telling(quiet) as tell:
+        started = in_background(lambda: node.start(tell, interrupts.asked))
+    try:
         if started:
-            end = None if duration is None else time.monotonic() + duration
-            while not interrupts.asked.is_set():
-                left = 3600.0 if end is None else end - time.monotonic()
-                if left <= 0 or node.wait(min(left, 0.1)):
-                    break
+            foreground(node, duration=duration, quiet=quiet)
+    finally:
         node.stop()
-    summary = node.summary()
-    if as_json:
-        sys.stdout.buffer.write(encode_line(summary))
-        sys.stdout.flush()
 
 
-def _start(node: Node, interrupts: Interrupts) -> bool:
-    """Starts in a thread, so that a signal ends even a start that hangs in a library."""
-    failure: list[BaseException] = []
+def foreground(node: Node, *, duration: float | None, quiet: bool) -> None:
+    """Shows a started *node* until it ends, *duration* seconds have passed, or a signal came."""
+    with ExitStack() as stack:
+        web = node.config.web.listen
+        if web:
+            from edgesdk.web import WebServer
 
-    def start() -> None:
+            server = WebServer(node, web)
+            server.start()
+            stack.callback(server.close)
+            console.print(f"metrics, health and previews: {server.url}")
+        rates = Rates()
+        live: Live | None = None
+        if not quiet and console.is_terminal:
+            live = stack.enter_context(
+                Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+            )
+        end = None if duration is None else time.monotonic() + duration
+        while not interrupts.asked.is_set():
+            left = _REFRESH_S if end is None else end - time.monotonic()
+            if left <= 0 or node.wait(min(left, _REFRESH_S)):
+                break
+            if live is not None:
+                now = node.snapshot()
+                rates.update(now)
+                live.update(render(now, rates), refresh=True)
+
+
+def in_background(work: Callable[[], object]) -> bool:
+    """Does *work* in a thread, so that a signal ends even what hangs in a library.
+
+    False if a signal came; raises what *work* raised otherwise.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
         try:
-            node.start(cancel=interrupts.asked)
+            work()
         except BaseException as error:
-            failure.append(error)
+            failures.append(error)
 
-    thread = threading.Thread(target=start, name="start", daemon=True)
+    thread = threading.Thread(target=run, name="start", daemon=True)
     thread.start()
     while thread.is_alive() and not interrupts.asked.is_set():
         thread.join(0.05)
@@ -56,7 +94,39 @@ def _start(node: Node, interrupts: Interrupts) -> bool:
         thread.join(_START_CANCEL_S)
         if thread.is_alive():
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(0)
-    if failure and not (isinstance(failure[0], Cancelled) and interrupts.asked.is_set()):
-        raise failure[0]
-    return not failure
+        return False
+    if failures:
+        raise failures[0]
+    return True
+
+
+@contextmanager
+def telling(quiet: bool) -> Iterator[Teller]:
+    """What to call with progress: a bar on a terminal, a line for each thing elsewhere."""
+    if quiet:
+        yield lambda what, part: None
+        return
+    if not console.is_terminal:
+        said: set[str] = set()
+
+        def say(what: str, part: float | None) -> None:
+            if what not in said:
+                said.add(what)
+                console.print(what)
+
+        yield say
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, object] = {}
+
+        def show(what: str, part: float | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=None)
+            task = tasks[what]
+            if part is not None:
+                bars.update(task, total=1.0, completed=part)  # type: ignore[arg-type]
+
+        yield show

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from edgesdk import __version__
+from edgesdk.cli.interrupts import interrupts
 from edgesdk.errors import EdgeError, UsageError
 
 __all__ = ["command_line", "main"]
@@ -37,6 +38,9 @@ _COMMANDS = {
     "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
     "bench": _Command("edgesdk.cli.bench", "Measure this machine's ring, scheduler and models."),
 }
+
+# A signal is their normal end: from the first moment it only asks them to stop.
+_RUN_UNTIL_STOPPED = ("demo", "run")
 
 
 def _version(wanted: bool) -> None:
@@ -81,6 +85,14 @@ def _not_called() -> None:
 def main() -> None:
     """The console script; never returns."""
     words = sys.argv[1:]
+    if words and words[0] in _RUN_UNTIL_STOPPED:
+        with interrupts:
+            sys.exit(_end(words))
+    sys.exit(_end(words))
+
+
+def _end(words: list[str]) -> int:
+    """Runs the line and returns its exit code."""
     completing = os.environ.get("COMP_WORDS", "") + os.environ.get("_TYPER_COMPLETE_ARGS", "")
     code = 1
     try:
@@ -98,7 +110,7 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else 1
     except Exception as error:
         code = _report(error, as_json="--json" in words)
-    sys.exit(code)
+    return code
 
 
 def _report(error: Exception, *, as_json: bool) -> int:

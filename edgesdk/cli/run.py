@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgesdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgesdk.config import Config
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -51,14 +54,23 @@ def run(
 ) -> None:
     """Run applications on cameras."""
     from edgesdk.cli.live import run_until_done
+    from edgesdk.cli.summary import summary_lines
+    from edgesdk.records import encode_line
     from edgesdk.runtime import Node
 
     _check_positive("--duration", duration)
     _check_positive("--frames", frames)
     set_up_logging(verbose)
-    settings = _settings(config, state, web)
+    settings = run_settings(config, state, web)
     node = Node(apps or (), _cameras(camera or ()), config=settings, out=out, frames=frames)
-    run_until_done(node, duration=duration, as_json=as_json)
+    run_until_done(node, duration=duration, quiet=as_json)
+    summary = node.summary()
+    if as_json:
+        sys.stdout.buffer.write(encode_line(summary))
+        sys.stdout.flush()
+        return
+    for line in summary_lines(summary):
+        print(line)
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -96,7 +108,10 @@ def _is_name(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) is not None
 
 
-def _settings(config: Path | None, state: Path | None, web: str | None) -> Any:
+def run_settings(
+    config: Path | None = None, state: Path | None = None, web: str | None = None
+) -> Config:
+    """The configuration file, if any, with what the command line says in its place."""
     import msgspec
 
     from edgesdk.config import Config, ListenAddress, load_config

@@ -364,7 +364,7 @@ class Node:
         waiting = LOSSLESS_OPEN if feed.flow.lossless else wanted.queue
         stages = max(1, len(feed.flow.program.inferences))
         kept = 1 if self._observers or self.config.web.listen else 0
-        return min(64, max(wanted.slots, 2 + waiting + stages + kept))
+        return min(64, max(wanted.slots, 4 + waiting + stages + kept))
 
     def _halt(self) -> None:
         for feed in self.feeds.values():
