@@ -105,8 +105,8 @@ def seconds(
     """A duration as integer nanoseconds, above zero unless *zero*."""
     found = duration(value)
     if found is None or found < 0 or (found == 0 and not zero) or found > high * 1e9:
-        bound = "" if zero else "above zero, "
-        raise wrong(operator, parameter, value, f"{bound}{DURATION_FORM}, or a number of seconds")
+        bound = "" if zero else ", above zero"
+        raise wrong(operator, parameter, value, f"{DURATION_FORM}, or a number of seconds{bound}")
     return found
 
 

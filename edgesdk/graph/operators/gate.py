@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.graph.frames import FrameInfo, FrameView
+from edgesdk.graph.operators.geometry import Points, inside
 
 __all__ = ["Gate"]
 
 _WIDTH = 160  # of the picture that is compared
-_NANOSECONDS = 1_000_000_000
 
 
 class Gate:
@@ -32,14 +32,18 @@ class Gate:
         sensitivity: float,
         adapt_ns: int,
         every_ns: int | None,
+        zone: Points | None,
     ) -> None:
         self._threshold = threshold
         self._hold_ns = hold_ns
         self._sensitivity = sensitivity
         self._adapt_ns = adapt_ns
         self._every_ns = every_ns
+        self._zone = zone
+        self._inside: NDArray[np.bool_] | None = None  # of the zone, as pixels of the background
         self._background: NDArray[np.float32] | None = None
         self._seen: tuple[int, int] = (0, 0)  # incarnation and time of the last frame
+        self._pixels = 0  # that count: all, or those inside the zone
         self._moved_ns = 0
         self._passed_ns = 0
 
@@ -56,15 +60,20 @@ class Gate:
             or now < before
         ):
             self._background = small
+            self._inside = None if self._zone is None else _mask(self._zone, view, small.shape)
+            counted = small.size if self._inside is None else np.count_nonzero(self._inside)
+            self._pixels = int(counted)
             self._moved_ns = now - self._hold_ns - 1  # the first frame is not motion to hold on to
             return self._pass(now)
         difference = small - background
-        level = float(np.median(difference))
-        changed = np.count_nonzero(np.abs(difference - level) > self._sensitivity)
+        moved = np.abs(difference - np.median(difference)) > self._sensitivity
+        if self._inside is not None:
+            moved &= self._inside
+        changed = np.count_nonzero(moved)
         # After a long gap one frame must not become the whole background: half at most.
         weight = min(0.5, 1.0 - math.exp(-(now - before) / self._adapt_ns))
         background += np.float32(weight) * difference
-        if changed > self._threshold * small.size:
+        if changed > self._threshold * self._pixels:
             self._moved_ns = now
             return self._pass(now)
         if now - self._moved_ns <= self._hold_ns:
@@ -76,6 +85,16 @@ class Gate:
     def _pass(self, now: int) -> bool:
         self._passed_ns = now
         return True
+
+
+def _mask(zone: Points, view: FrameView, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which pixels of the small picture lie in *zone*, a polygon in [0, 1] of the whole frame."""
+    height, width = view.image.shape[:2]
+    x1, y1, x2, y2 = view.box or (0, 0, width, height)
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    x = (x1 + columns / shape[1] * (x2 - x1)) / width
+    y = (y1 + rows / shape[0] * (y2 - y1)) / height
+    return inside(np.stack([x.ravel(), y.ravel()], axis=1), zone).reshape(shape)
 
 
 def _small_grey(view: FrameView) -> NDArray[np.float32]:

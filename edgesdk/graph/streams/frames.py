@@ -45,13 +45,15 @@ class Frames(Stream[NDArray[np.uint8]], gives="frames", what="frames"):
         sensitivity: float = 12,
         adapt: float | str = "5s",
         every: float | str | None = None,
+        zone: Sequence[Point] | None = None,
     ) -> Frames:
         """The motion gate: passes frames that differ from the background, holds the rest.
 
         threshold: the share of pixels that must differ. hold: how long it goes on passing after
         the last motion. sensitivity: grey levels (of 255) by which a pixel must differ from the
         background. adapt: time constant in which the background follows the scene. every: pass a
-        frame at least this often, motion or not. The first frame passes.
+        frame at least this often, motion or not. zone: a polygon outside which motion does not
+        count. The first frame passes.
         """
         params = {
             "threshold": check.number("gate", "threshold", threshold, low=0, high=1),
@@ -59,6 +61,7 @@ class Frames(Stream[NDArray[np.uint8]], gives="frames", what="frames"):
             "sensitivity": check.number("gate", "sensitivity", sensitivity, low=1, high=255),
             "adapt_ns": check.seconds("gate", "adapt", adapt),
             "every_ns": None if every is None else check.seconds("gate", "every", every),
+            "zone": None if zone is None else check.points("gate", "zone", zone, least=3),
         }
         return self._select("gate", params)
 

@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 def walkers(rng, people, frames):
-    """Boxes ``[frames, people, 4]``; walks in straight lines that bend, nearer is larger and lower."""
+    """Boxes ``[frames, people, 4]``; walks bend; who is nearer is larger and lower."""
     depth = rng.uniform(0.3, 1.0, people)
     place = np.stack([rng.uniform(50, WIDTH - 50, people), 200 + 450 * depth], axis=1)
     velocity = np.stack([rng.uniform(-6, 6, people), rng.uniform(-0.6, 0.6, people)], axis=1)
