@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # What each part may import of edgesdk. Parts named nowhere may be imported by all.
 BASE = {"errors", "values", "redaction", "records", "core"}
+BASE |= {"durations", "toml_lines", "toml_struct"}  # forms of text, which know of nothing
 ALLOWED = {
     "core": {"errors"},
     "capture": BASE,
@@ -23,7 +24,7 @@ ALLOWED = {
     "backends": BASE | {"inference", "models"},
     "runtime": BASE
     | {"capture", "models", "inference", "graph", "sinks", "store", "config", "snapshot"},
-    "web": BASE | {"snapshot"},
+    "web": BASE | {"snapshot", "listen"},
 }
 HEAVY = ("av", "cv2", "openvino", "onnxruntime", "ai_edge_litert", "starlette", "uvicorn", "typer")
 

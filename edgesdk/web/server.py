@@ -21,6 +21,7 @@ __all__ = ["WebServer"]
 
 _CONNECTIONS = 64
 _HEAD_BYTES = 16 << 10
+_SEND_BYTES = 128 << 10
 _REQUEST_S = 10.0
 _KEEP_ALIVE_S = 5
 _CLOSE_S = 1.0
@@ -91,6 +92,8 @@ class WebServer:
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by connections: a slow viewer has few old pictures under way.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             listener.bind((self._host, self._port))
             listener.listen(_CONNECTIONS)
         except OSError as error:

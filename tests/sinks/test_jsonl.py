@@ -1,5 +1,8 @@
+import contextlib
 import json
+import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,9 +160,6 @@ def test_what_waits_for_a_full_disk_is_bounded(record, eventually):
 
 
 def test_putting_never_waits_for_a_reader_that_does_not_read(tmp_path, record):
-    import os
-    import time
-
     os.mkfifo(tmp_path / "pipe")
     sink = JsonLinesSink(tmp_path / "pipe", limits=Limits(records=50))
     sink.start()
@@ -174,8 +174,7 @@ def test_putting_never_waits_for_a_reader_that_does_not_read(tmp_path, record):
     assert not closing.is_alive()
     drain = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
     while sink._thread.is_alive():  # let the writer go, so that no thread outlives the test
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(drain, 1 << 20)
-        except BlockingIOError:
-            sink._thread.join(0.01)
+        sink._thread.join(0.01)
     os.close(drain)
