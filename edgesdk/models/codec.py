@@ -60,10 +60,9 @@ class Codec:
         )
         self._outputs = complete_outputs(card, variant, facts)
         self._binding: Binding | None = None
-        size = (self._encoder.width, self._encoder.height)
         kind = card.decode
         self._detector = (
-            None if isinstance(kind, Classify | Embed | Raw) else Detector(card, kind, size)
+            None if isinstance(kind, Classify | Embed | Raw) else Detector(card, kind, self.size)
         )
 
     @staticmethod
@@ -74,6 +73,11 @@ class Codec:
     def batch(self) -> int:
         """The batch that the card's shape says; 1 where it is dynamic."""
         return max(1, self.input.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image input."""
+        return self._encoder.width, self._encoder.height
 
     def input_shape(self, batch: int) -> tuple[int, ...]:
         """The image input's shape at *batch*."""
@@ -116,7 +120,7 @@ class Codec:
 
         :raises ModelInvalid: an output of the card is missing, or has a shape that cannot be.
         """
-        roles = self._roles(outputs)
+        roles = self.by_role(outputs)
         decode = self.card.decode
         n = len(geometries)
         if isinstance(decode, Raw):
@@ -149,7 +153,11 @@ class Codec:
         self._binding = binding
         return binding
 
-    def _roles(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def by_role(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs by role instead of name; quantised ones as float32.
+
+        :raises ModelInvalid: an output of the card is missing.
+        """
         binding = self._binding or self.bind(outputs)
         roles = {}
         for role, name in binding.names.items():
