@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,7 @@ class OpenVino:
         check_file(model)
         store = options.store
         keys: dict[int, str] = {}
+        read = self._reader(model)
         if store is not None and model.sha256:
             wanted = _wanted(options)
             for done, batch in enumerate(wanted):
@@ -122,7 +124,7 @@ class OpenVino:
                 key = self._key(model, device, options, batch)
                 if store.get(key) is None:
                     try:
-                        compiled = self._compile(model, device, options, batch)
+                        compiled = self._compile(read, model, device, options, batch)
                     except EdgeError:
                         if batch == 1:
                             raise
@@ -138,12 +140,13 @@ class OpenVino:
         model = artifact.model
         compiled: dict[int, Compiled] = {}
         cached = bool(artifact.keys)
+        read = self._reader(model)
         for batch in _wanted(options):
             found = self._imported(artifact, device, options, batch)
             if found is None:
                 cached = cached and batch != 1
                 try:
-                    found = self._compile(model, device, options, batch)
+                    found = self._compile(read, model, device, options, batch)
                 except EdgeError:
                     if batch == 1:
                         raise
@@ -195,14 +198,31 @@ class OpenVino:
                 config["INFERENCE_PRECISION_HINT"] = "f32"
         return config
 
+    def _reader(self, model: ModelFile) -> Callable[[], ov.Model]:
+        """Gives copies of the model, which is read when the first is wanted: reading a file can
+        take longer than compiling it."""
+        read: list[ov.Model] = []
+
+        def give() -> ov.Model:
+            if not read:
+                try:
+                    read.append(self.core().read_model(model.path))
+                except Exception as error:
+                    raise failures.reading(model.path, error) from error
+            return read[0].clone()
+
+        return give
+
     def _compile(
-        self, model: ModelFile, device: str, options: LoadOptions, batch: int
+        self,
+        read: Callable[[], ov.Model],
+        model: ModelFile,
+        device: str,
+        options: LoadOptions,
+        batch: int,
     ) -> ov.CompiledModel:
         core = self.core()
-        try:
-            network = core.read_model(model.path)
-        except Exception as error:
-            raise failures.reading(model.path, error) from error
+        network = read()
         shapes = _shapes(network, model, batch)
         try:
             network.reshape(shapes)
