@@ -1,6 +1,15 @@
 #include <edgesdk/edgesdk.h>
 
+#include <errno.h>
 #include <string.h>
+
+#define HAVE_STRERRORDESC 0
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 32)
+#undef HAVE_STRERRORDESC
+#define HAVE_STRERRORDESC 1
+#endif
+#endif
 
 const char *edge_version(void)
 {
@@ -18,11 +27,11 @@ const char *edge_strerror(int error)
     default:
         break;
     }
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 32)
+#if HAVE_STRERRORDESC
     const char *text = error < 0 && error > -4096 ? strerrordesc_np(-error) : NULL;
 #else
-    /* Static text for the system's own numbers; the error range keeps it to those. */
-    const char *text = error < 0 && error > -134 ? strerror(-error) : NULL;
+    /* Of the system's own numbers the text is static; any other would be written to a buffer. */
+    const char *text = error < 0 && error >= -EHWPOISON ? strerror(-error) : NULL;
 #endif
     return text ? text : "unknown error";
 }

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Of linux/futex.h, which a musl toolchain need not have. */
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
 
 #define SECOND UINT64_C(1000000000)
 

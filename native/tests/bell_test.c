@@ -128,9 +128,10 @@ static void one_thread_serves_hundreds_of_rings(int frames)
     static int over[RINGS];
     uint64_t seen = 0;
     uint64_t lost = 0;
+    uint64_t give_up = now_ns() + UINT64_C(60000000000);
     for (int ended = 0; ended < RINGS;) {
         uint32_t tags[64];
-        int n = edge_bell_wait(bell, UINT64_C(20000000000), tags, 64);
+        int n = edge_bell_wait(bell, UINT64_C(1000000000), tags, 64);
         for (int k = 0; k < n; k++) {
             edge_frame frame;
             int got;
@@ -147,7 +148,7 @@ static void one_thread_serves_hundreds_of_rings(int frames)
                 ended++;
             }
         }
-        CHECK(n > 0 || seen > 0);
+        CHECK(now_ns() < give_up);
     }
     CHECK_EQ(seen + lost, frames * RINGS);
     printf("%d rings, one waiter: %llu frames, %llu overwritten first\n", RINGS,

