@@ -91,6 +91,8 @@ class ImageEncoder:
         colour = getattr(colour, "name", colour)
         if colour in _TO_BGR:
             pixels, colour = _u8(cv2.cvtColor(pixels, _TO_BGR[colour])), "BGR"
+        elif colour not in ("BGR", "RGB", "GRAY"):
+            raise ValueError(f"an image is BGR, RGB, GRAY, NV12 or I420, not {colour}")
         height, width = pixels.shape[:2]
         placement = place(
             region_of(box, width, height),
