@@ -76,6 +76,7 @@ class Request:
 
     def __init__(self, model: ov.CompiledModel) -> None:
         ov = runtime.module()
+        self.ticket: Ticket | None = None
         self._request = model.create_infer_request()
         self._slots: list[NDArray[Any] | None] = []
         for index, port in enumerate(model.inputs):
@@ -193,8 +194,9 @@ class OpenVinoSession(CheckedSession):
                     raise self._gone()
                 compiled = self._compiled[batch]
                 request = compiled.idle.pop() if compiled.idle else Request(compiled.model)
-                ticket = Ticket(self._tickets, request.cancel)
+                ticket = Ticket(self._tickets, lambda: self._cancel(request, ticket))
                 ticket.notify(done)
+                request.ticket = ticket
                 ticket.start()
                 try:
                     request.start(checked, self._ins)
@@ -212,6 +214,11 @@ class OpenVinoSession(CheckedSession):
             raise
         return ticket
 
+    def _cancel(self, request: Request, ticket: Ticket) -> None:
+        with self._submit_lock:
+            if request.ticket is ticket:  # else it ended, and the request serves another
+                request.cancel()
+
     def _end_queue(self) -> None:
         self._started.put(None)
 
@@ -222,18 +229,21 @@ class OpenVinoSession(CheckedSession):
             try:
                 outputs = request.finish(self._outs)
             except Exception as error:
-                self._failures += 1
+                self._count_failure()
+                self._reuse(request, compiled)
                 ticket.fail(_ended(ticket, error))
             else:
                 now = time.perf_counter_ns()
-                self._inferences += 1
-                self._items += batch
-                self._busy_ns += now - max(start, free)
+                self._count(batch, now - max(start, free))
                 free = now
+                self._reuse(request, compiled)
                 ticket.finish(outputs)
-            with self._submit_lock:
-                compiled.idle.append(request)
-            self._slots.release()
+
+    def _reuse(self, request: Request, compiled: Compiled) -> None:
+        with self._submit_lock:
+            request.ticket = None
+            compiled.idle.append(request)
+        self._slots.release()
 
     def _run(self, inputs: Tensors, batch: int) -> Tensors:
         return self._compiled[batch].run(inputs, self._ins, self._outs)

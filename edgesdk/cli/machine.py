@@ -42,12 +42,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str = ""
 
 
-def look(root: Path = Path("/")) -> list[Finding]:
-    """All findings but those about backends; *root* is where ``dev`` and ``sys`` are looked for."""
+def look(root: Path = Path("/"), now: float | None = None) -> list[Finding]:
+    """All findings but those about backends.
+
+    root: where ``dev``, ``etc`` and ``sys`` are looked for. now: seconds since 1970, UTC.
+    """
     checks: list[Callable[[], Iterator[Finding]]] = [
         _core,
         lambda: _shared_memory(root),
-        _clock,
+        lambda: _clock(time.time() if now is None else now),
         _video,
         lambda: _v4l2(root),
         _gstreamer,
@@ -125,8 +128,7 @@ def _shared_memory(root: Path) -> Iterator[Finding]:
     )
 
 
-def _clock() -> Iterator[Finding]:
-    now = time.time()
+def _clock(now: float) -> Iterator[Finding]:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     behind = now < _CLOCK_AT_LEAST
     yield Finding(

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgesdk.errors import EdgeError, InferFailed, UsageError
+from edgesdk.errors import EdgeError, InferFailed, OutOfMemory, UsageError
 from edgesdk.inference.checks import InputChecker
 from edgesdk.inference.protocol import IOSpec, Stats, Tensors, zeros
 from edgesdk.inference.tickets import Ticket
@@ -32,6 +32,7 @@ class CheckedSession(ABC):
         self._lock = threading.Lock()
         self._unloaded = False
         self._inferences = self._items = self._failures = self._busy_ns = 0
+        self._counts = threading.Lock()
         self._tickets = 0
         self._pending: queue.Queue[tuple[Ticket, Tensors, int] | None] = queue.Queue()
         self._slots = threading.Semaphore(self.max_inflight)
@@ -90,7 +91,8 @@ class CheckedSession(ABC):
         return ticket
 
     def stats(self) -> Stats:
-        return Stats(self._inferences, self._items, self._failures, self._busy_ns)
+        with self._counts:
+            return Stats(self._inferences, self._items, self._failures, self._busy_ns)
 
     def unload(self) -> None:
         with self._submit_lock:
@@ -130,20 +132,29 @@ class CheckedSession(ABC):
             try:
                 outputs = self._run(inputs, batch)
             except EdgeError:
-                self._failures += 1
+                self._count_failure()
                 raise
             except Exception as error:
-                self._failures += 1
-                raise InferFailed(
+                self._count_failure()
+                kind = OutOfMemory if isinstance(error, MemoryError) else InferFailed
+                raise kind(
                     f"{self._spec.backend} failed on {self._spec.executed_on}: {error}",
                     backend=self._spec.backend,
                     device=self._spec.device,
                     detail=str(error),
                 ) from error
-            self._busy_ns += time.perf_counter_ns() - start
+            self._count(batch, time.perf_counter_ns() - start)
+            return outputs
+
+    def _count(self, batch: int, busy_ns: int) -> None:
+        with self._counts:
             self._inferences += 1
             self._items += batch
-            return outputs
+            self._busy_ns += busy_ns
+
+    def _count_failure(self) -> None:
+        with self._counts:
+            self._failures += 1
 
     def _gone(self) -> UsageError:
         return UsageError(f"this {self._spec.backend} session was unloaded; load the model again")

@@ -410,6 +410,16 @@ class BackendConformance:
         assert tuple(sorted(costs)) == session.describe().batches
         assert all(cost > 0 for cost in costs.values())
 
+    def test_inferring_again_and_again_does_not_grow(self, fresh: Session) -> None:
+        inputs = _stack(fresh.describe(), 1)
+        early = 0
+        for turn in range(2000):
+            fresh.infer(inputs)
+            fresh.submit(inputs).result(30)
+            if turn == 500:
+                early = resident_bytes()
+        assert resident_bytes() - early < self.growth_limit // 4
+
     def test_loading_again_and_again_does_not_grow(
         self, backend: Backend, subject: Subject, on: str
     ) -> None:

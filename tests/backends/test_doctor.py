@@ -107,9 +107,8 @@ def test_the_package_pycoral_that_is_not_googles_is_told_apart(tmp_path, monkeyp
     assert "not Google's" in named(look(), "pycoral").detail
 
 
-def test_a_clock_without_a_battery_is_noticed(monkeypatch):
-    monkeypatch.setattr("time.time", lambda: 12.0)
-    clock = named(look(), "clock")
+def test_a_clock_without_a_battery_is_noticed():
+    clock = named(look(now=12.0), "clock")
     assert clock.state == "broken"
     assert "NTP" in clock.next_step
 
