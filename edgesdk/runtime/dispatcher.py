@@ -41,13 +41,16 @@ class Feed(Protocol):
 
 
 class Dispatcher:
-    """Runs feeds until :meth:`stop`; *bell* rings when there is something to do."""
+    """Runs feeds until :meth:`stop`; *bell*, from here its own, rings when there is work."""
 
     def __init__(self, bell: Bell, feeds: Sequence[Feed]) -> None:
         self._bell = bell
         self._feeds = feeds
         self._inbox: deque[Callable[[], None]] = deque()
         self._stopping = False
+        # The bell is memory that other threads ring: it goes when none of them is in it.
+        self._lock = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self.failure: BaseException | None = None
 
@@ -55,17 +58,25 @@ class Dispatcher:
         self._thread.start()
 
     def post(self, calls: Sequence[Callable[[], None]]) -> None:
-        """Runs *calls* on the dispatcher, in order. Any thread; does not block."""
-        self._inbox.extend(calls)
-        self._bell.ring()
+        """Runs *calls* on the dispatcher, in order; not at all once it is closed. Any thread."""
+        with self._lock:
+            if not self._closed:
+                self._inbox.extend(calls)
+                self._bell.ring()
 
     def stop(self, timeout: float) -> bool:
         """Ends the thread after what is in its inbox; False if it did not in *timeout* seconds."""
         self._stopping = True
-        self._bell.ring()
+        self.post(())
         if self._thread.is_alive():
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Closes the bell; who is late with a result posts it in vain. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._bell.close()
 
     def _run(self) -> None:
         try:

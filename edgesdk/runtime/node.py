@@ -106,7 +106,6 @@ class Node:
         self._stopped_ns = 0
         self._lock = threading.Lock()
         self._finished = threading.Event()
-        self._halting = False
         self.ledger = Ledger()
         self.plan: Plan | None = None
         self.feeds: dict[str, CameraFeed] = {}
@@ -167,12 +166,12 @@ class Node:
             if self._stopped_ns:
                 return
             self._stopped_ns = time.monotonic_ns()
-        closing = threading.Thread(target=self._close_capture, daemon=True)
-        closing.start()
         dispatcher = self._dispatcher
-        if dispatcher is not None and dispatcher.failure is None:
-            self._halting = True
-            dispatcher.post([self._halt])
+        closing = threading.Thread(target=self._close_capture, daemon=True)
+        if dispatcher is None or dispatcher.failure is not None:
+            closing.start()
+        else:
+            dispatcher.post([self._halt, closing.start])
             self._finished.wait(_FINISH_S)
             end = time.monotonic() + _EXECUTORS_S
             for executor in self.wiring.executors.values():
@@ -180,7 +179,8 @@ class Node:
             self._own_code.stop()
             dispatcher.post([self._abandon])
             dispatcher.stop(0.3)
-        closing.join(1.0)
+        if closing.ident is not None:
+            closing.join(1.0)
         if self.deliverer is not None:
             self.deliverer.close(_SINKS_S)
         if self._journal is not None:
@@ -188,7 +188,9 @@ class Node:
         self.previews.close()
         if self._sessions is not None:
             self._sessions.close()
-        if self._bell is not None:
+        if dispatcher is not None:
+            dispatcher.close()
+        elif self._bell is not None:
             self._bell.close()
         self._finished.set()
 

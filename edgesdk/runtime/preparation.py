@@ -9,6 +9,7 @@ from edgesdk.config import NodeConfig
 from edgesdk.errors import Cancelled
 from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelCard, ModelRegistry
+from edgesdk.models.artefacts import ArtefactCache
 from edgesdk.runtime.sessions import LoadedModel, Sessions
 from edgesdk.runtime.wiring import batches_wanted
 
@@ -39,7 +40,8 @@ def prepare_models(
             cards[digest] = operator.model
             batches[digest] = batches_wanted(plan, operator.index)
     _fetch(registry, [c for c in cards.values() if not _present(c)], progress, cancel)
-    sessions = Sessions(threads=config.threads or 0, backends=config.backends)
+    store = ArtefactCache(registry.cache / "artefacts")
+    sessions = Sessions(threads=config.threads or 0, backends=config.backends, store=store)
     try:
         loaded = {}
         for digest, card in cards.items():

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -238,7 +239,6 @@ def _worthwhile(costs: Mapping[int, int]) -> tuple[int, ...]:
 
 
 def _cost_by_items(costs: Mapping[int, int], sizes: Sequence[int]) -> tuple[int, ...]:
-    """Cost of 1, 2, ... items: that of the smallest batch that holds them."""
-    return tuple(
-        costs[next(size for size in sizes if size >= items)] for items in range(1, sizes[-1] + 1)
-    )
+    """Cost of 1, 2, ... items: that of the smallest batch that holds them, never falling."""
+    each = [next(size for size in sizes if size >= items) for items in range(1, sizes[-1] + 1)]
+    return tuple(accumulate((max(1, costs[size]) for size in each), max))
