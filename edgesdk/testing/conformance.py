@@ -354,26 +354,29 @@ class BackendConformance:
         with contextlib.closing(_Unloader(session)):
             inputs = _stack(session.describe(), 1)
             session.infer(inputs)
-            ticks, stop = [0], threading.Event()
+            ticks: list[float] = []
+            stop = threading.Event()
 
             def tick() -> None:
                 while not stop.wait(0.001):
-                    ticks[0] += 1
+                    ticks.append(time.perf_counter())
 
             ticker = threading.Thread(target=tick)
             ticker.start()
-            seen, took = 0, 0.0
+            silent = []
             try:
-                while took < 0.3:
-                    before, start = ticks[0], time.perf_counter()
+                for _ in range(6):
+                    ticks.clear()
+                    start = time.perf_counter()
                     session.infer(inputs)
-                    took += time.perf_counter() - start
-                    seen += ticks[0] - before
+                    end = time.perf_counter()
+                    gaps = np.diff([start, *(t for t in ticks if start < t < end), end])
+                    silent.append(float(gaps.max()) / (end - start))
             finally:
                 stop.set()
                 ticker.join()
-        # Some 270 where it is free; the output's copy and a busy machine take a few.
-        assert seen >= 40, f"{seen} ticks of 1 ms in {1000 * took:.0f} ms of inference"
+        # The best of six: a busy machine silences the ticker too, but not every time.
+        assert min(silent) < 0.4, f"of each call another thread was kept out for {silent}"
 
     def test_unload_twice_is_harmless_and_infer_after_it_says_so(self, fresh: Session) -> None:
         inputs = _stack(fresh.describe(), 1)
