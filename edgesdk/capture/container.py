@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from edgesdk.capture.clock import ArrivalClock
 from edgesdk.capture.convert import BgrConverter, colours
 from edgesdk.capture.jpeg import read_header
-from edgesdk.capture.picture import Picture
+from edgesdk.capture.picture import Picture, Silent
 from edgesdk.capture.qp import mean_qp
 from edgesdk.capture.source import RAW_FORMATS, Kind, Source
 from edgesdk.errors import CaptureError
@@ -26,8 +27,6 @@ SECOND = 1_000_000_000
 # Packets in a row that give no picture before a stream counts as garbage. A GOP of a real camera
 # has at most some hundred pictures, and those before the first key frame cannot be decoded.
 GARBAGE_PACKETS = 600
-# Arrival times that are remembered until the decoder gives their picture back.
-IN_DECODER = 64
 
 
 class ContainerReader:
@@ -82,15 +81,15 @@ class ContainerReader:
     def __iter__(self) -> Iterator[Picture]:
         import av
 
-        arrivals: dict[int, int] = {}
+        clock = ArrivalClock()
         index = barren = 0
+        heard = time.monotonic()
         try:
             for packet in self._packets():
-                now = time.monotonic_ns()
-                if packet.pts is not None:
-                    arrivals[packet.pts] = now
-                    while len(arrivals) > IN_DECODER:
-                        del arrivals[next(iter(arrivals))]
+                now, heard = time.monotonic_ns(), time.monotonic()
+                presented = _nanoseconds(packet.pts, packet.time_base)
+                if presented is not None:
+                    clock.arrived(presented, now)
                 try:
                     frames = self._decode(packet)
                 except av.error.InvalidDataError:
@@ -105,11 +104,12 @@ class ContainerReader:
                 jpeg_qp = self._jpeg_qp(packet) if frames else -1
                 for frame in frames:
                     picture = self._picture(frame, index, jpeg_qp)
-                    picture.arrival_ns = now if frame.pts is None else arrivals.pop(frame.pts, now)
+                    presented = _nanoseconds(frame.pts, frame.time_base)
+                    picture.taken_ns = clock.taken(presented, now)
                     yield picture
                     index += 1
         except av.error.FFmpegError as error:
-            raise self._named(error) from None
+            raise _named(self._source, error, heard) from None
         if index == 0:
             raise CaptureError(
                 f"{self._source.redacted}: no picture could be decoded ({self.decode_errors} "
@@ -154,8 +154,9 @@ class ContainerReader:
     def _media_ns(self, frame: VideoFrame, index: int) -> int | None:
         if self._source.live:
             return None
-        if not self._by_index and frame.pts is not None and frame.time_base is not None:
-            return round(frame.pts * frame.time_base * SECOND)
+        presented = None if self._by_index else _nanoseconds(frame.pts, frame.time_base)
+        if presented is not None:
+            return presented
         return round(index * SECOND / (self._rate or 25.0))
 
     def _jpeg_qp(self, packet: Packet[Any]) -> int:
@@ -175,9 +176,6 @@ class ContainerReader:
             return f"{self.decode_errors} damaged packets were skipped"
         return None
 
-    def _named(self, error: Any) -> CaptureError:
-        return _named(self._source, error)
-
     def close(self) -> None:
         self._converter.close()
         self._container.close()
@@ -193,6 +191,10 @@ def refuse_bomb(source: Source, width: int, height: int) -> None:
         )
 
 
+def _nanoseconds(units: int | None, base: Any) -> int | None:
+    return None if units is None or base is None else round(units * base * SECOND)
+
+
 def _open(source: Source) -> InputContainer:
     import av
 
@@ -200,7 +202,8 @@ def _open(source: Source) -> InputContainer:
     source.check()
     options = {"max_pixels": str(source.max_pixels)}
     form: str | None = None
-    limits: tuple[float | None, float | None] = (source.timeout * 2, source.timeout * 2)
+    # FFmpeg's RTSP tries once more after an interruption, which makes it up to twice as long.
+    limits: tuple[float | None, float | None] = (source.timeout, source.timeout)
     if source.kind is Kind.FILE:
         # A playlist may name other files and hosts; a video file may not.
         options["protocol_whitelist"] = "file"
@@ -224,10 +227,11 @@ def _open(source: Source) -> InputContainer:
             options["framerate"] = f"{source.fps:g}"
         if source.input_format:
             options["input_format"] = source.input_format
+    began = time.monotonic()
     try:
         return av.open(source.location, format=form, options=options, timeout=limits)
     except av.error.FFmpegError as error:
-        raise _named(source, error) from None
+        raise _named(source, error, began) from None
     except (OSError, ValueError) as error:
         raise CaptureError(f"{source.redacted}: {source.conceal(str(error))}") from None
 
@@ -242,10 +246,11 @@ _ADVICE = {
 }
 
 
-def _named(source: Source, error: Any) -> CaptureError:
+def _named(source: Source, error: Any, since: float) -> CaptureError:
     """Our error for FFmpeg's, whose text repeats the URL with its password."""
     kind = type(error).__name__
+    silent = time.monotonic() - since
     if kind == "ExitError":
-        return CaptureError(f"{source.redacted}: silent for {source.timeout * 2:g} s")
+        return Silent(f"{source.redacted}: connected, but silent for {silent:.1f} s")
     said = _ADVICE.get(kind) or source.conceal(str(error.strerror or error))
     return CaptureError(f"{source.redacted}: {said}")

@@ -84,6 +84,13 @@ class Control(threading.Thread):
         """A connection was begun, or a frame came."""
         self._progress_ns = time.monotonic_ns()
 
+    def stalled(self) -> None:
+        """The source is connected and silent."""
+        with self._changed:
+            if self._status.state is CameraState.STREAMING:
+                reason = f"no frame for {self._source.timeout:g} s"
+                self.set(state=CameraState.STALLED, reason=reason)
+
     @property
     def status(self) -> CameraStatus:
         return self._status
@@ -137,8 +144,7 @@ class Control(threading.Thread):
         beat = time.monotonic()
         self._obey()
         while True:
-            left = max(0.0, beat + HEARTBEAT - time.monotonic())
-            if poll.poll(left * 1000):
+            if poll.poll(1000 * self._until(beat + HEARTBEAT)):
                 chunk = os.read(self._orders, 65536)
                 self._pending += chunk
                 self._obey()
@@ -147,11 +153,18 @@ class Control(threading.Thread):
             if self._stopped:
                 time.sleep(STOP_GRACE)
                 os._exit(0)
+            self._watch()
             if time.monotonic() >= beat + HEARTBEAT:
                 beat = time.monotonic()
-                self._watch()
                 with self._changed:
                     self._send()
+
+    def _until(self, beat: float) -> float:
+        """Seconds to the next thing to do: a heartbeat, or seeing that the source fell silent."""
+        due = beat
+        if self._status.state is CameraState.STREAMING and not self._idle:
+            due = min(due, self._progress_ns / SECOND + self._source.timeout + 0.001)
+        return max(0.001, due - time.monotonic())
 
     def _obey(self) -> None:
         *lines, self._pending = self._pending.split(b"\n")
@@ -174,8 +187,8 @@ class Control(threading.Thread):
         if silent > source.timeout * 2 + HANG_GRACE:
             self.set(reason=f"hung for {silent:.0f} s in a library; the worker is replaced")
             os._exit(HUNG)
-        if silent > source.timeout and self._status.state is CameraState.STREAMING:
-            self.set(state=CameraState.STALLED, reason=f"no frame for {source.timeout:g} s")
+        if silent > source.timeout:
+            self.stalled()
 
     def _send(self) -> None:
         if self._report < 0:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.capture.container import refuse_bomb
-from edgesdk.capture.picture import Picture, Reader
+from edgesdk.capture.picture import Picture, Reader, Silent
 from edgesdk.capture.source import Source
 from edgesdk.core.ring import ColourRange, ColourSpace
 from edgesdk.errors import CaptureError
@@ -71,7 +71,7 @@ class _GObjectReader:
             width=width,
             height=height,
             write=partial(self._write, sample.get_buffer(), width, height),
-            arrival_ns=arrival_ns,
+            taken_ns=arrival_ns,
             colour_space=ColourSpace.SRGB,
             colour_range=ColourRange.FULL,
             frame_rate=above / below if known and below else 0.0,
@@ -96,7 +96,7 @@ class _GObjectReader:
         gst = self._gst
         message = self._pipeline.get_bus().pop_filtered(gst.MessageType.ERROR | gst.MessageType.EOS)
         if message is None:
-            return _error(self._source, f"silent for {self._source.timeout * 2:g} s")
+            return Silent(f"{self._source.redacted}: silent for {self._source.timeout * 2:g} s")
         if message.type == gst.MessageType.EOS:
             return _error(self._source, "the pipeline ended")
         return _error(self._source, str(message.parse_error()[0].message))
@@ -137,7 +137,7 @@ class _OpenCvReader:
                 width=width,
                 height=height,
                 write=partial(_copy, np.asarray(image, np.uint8)),
-                arrival_ns=time.monotonic_ns(),
+                taken_ns=time.monotonic_ns(),
                 colour_space=ColourSpace.SRGB,
                 colour_range=ColourRange.FULL,
                 frame_rate=self._rate if 0 < self._rate < 1000 else 0.0,

@@ -13,6 +13,7 @@ import time
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from edgesdk.capture.authorization import Authorization
+from edgesdk.capture.picture import Silent
 from edgesdk.errors import CaptureError
 
 __all__ = ["HttpClient", "Response"]
@@ -115,13 +116,14 @@ class HttpClient:
 class Response:
     """Status and headers of an answer, and its body as a stream of bytes.
 
-    ``deadline`` (monotonic seconds) bounds every read; the caller moves it as the body goes on.
+    The headers have until *deadline* (monotonic seconds); :meth:`allow` says how long the body, or
+    its next part, may take.
     """
 
     def __init__(self, sock: socket.socket, deadline: float, timeout: float) -> None:
         self._socket = sock
         self._timeout = timeout
-        self.deadline = deadline
+        self._deadline = deadline
         self._buffer = bytearray()
         self._left: int | None = None
         self._chunked = self._ended = False
@@ -147,6 +149,11 @@ class Response:
 
     def first(self, name: str) -> str:
         return next(iter(self.all(name)), "")
+
+    def allow(self, seconds: float) -> None:
+        """From now on, reads together may take so long."""
+        self._timeout = seconds
+        self._deadline = time.monotonic() + seconds
 
     def read(self) -> bytes:
         """Some more bytes of the body, b"" at its end."""
@@ -200,7 +207,7 @@ class Response:
         return line
 
     def _fill(self) -> bool:
-        left = self.deadline - time.monotonic()
+        left = self._deadline - time.monotonic()
         try:
             if left <= 0:
                 raise TimeoutError
@@ -224,7 +231,7 @@ def headers_of(head: bytes | bytearray) -> list[tuple[str, str]]:
 
 def _named(error: OSError, timeout: float) -> CaptureError:
     if isinstance(error, TimeoutError):
-        return CaptureError(f"no answer within {timeout:g} s")
+        return Silent(f"silent for {timeout:g} s")
     if isinstance(error, ConnectionRefusedError):
         return CaptureError("the connection was refused: nothing listens there")
     if isinstance(error, ssl.SSLCertVerificationError):

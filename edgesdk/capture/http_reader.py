@@ -12,7 +12,7 @@ from edgesdk.capture.convert import BgrConverter, colours
 from edgesdk.capture.http_client import HttpClient, Response
 from edgesdk.capture.jpeg import JpegHeader, read_header
 from edgesdk.capture.multipart import MultipartCutter, boundary_of
-from edgesdk.capture.picture import Picture
+from edgesdk.capture.picture import Picture, Silent
 from edgesdk.capture.source import Source
 from edgesdk.errors import CaptureError
 
@@ -72,12 +72,12 @@ class HttpReader:
             boundary = boundary_of(response.first("content-type"))
             cutter = MultipartCutter(boundary, part_bytes_max=self._bytes_max)
             patience = self._source.timeout * 2
-            response.deadline = time.monotonic() + patience
+            response.allow(patience)
             while data := response.read():
                 arrival_ns = time.monotonic_ns()
                 for part in cutter.feed(data):
                     # Only a whole picture is a sign of life: a drop every second is not.
-                    response.deadline = time.monotonic() + patience
+                    response.allow(patience)
                     yield part, arrival_ns
                 if cutter.ended:
                     break
@@ -105,7 +105,7 @@ class HttpReader:
 
     def _body(self, response: Response) -> bytes:
         data = bytearray()
-        response.deadline = time.monotonic() + self._source.timeout
+        response.allow(self._source.timeout)
         try:
             if response.length is not None and response.length > self._bytes_max:
                 raise CaptureError(
@@ -141,7 +141,7 @@ class HttpReader:
             width=frame.width,
             height=frame.height,
             write=partial(self._converter, frame),
-            arrival_ns=arrival_ns,
+            taken_ns=arrival_ns,
             colour_space=space,
             colour_range=full,
             frame_rate=0.0 if self._multipart else 1.0 / self._source.interval,
@@ -164,7 +164,8 @@ class HttpReader:
             raise self._error(f"{GARBAGE_PICTURES} pictures in a row were unusable ({what})")
 
     def _error(self, what: object) -> CaptureError:
-        return CaptureError(f"{self._source.redacted}: {self._source.conceal(str(what))}")
+        kind = Silent if isinstance(what, Silent) else CaptureError
+        return kind(f"{self._source.redacted}: {self._source.conceal(str(what))}")
 
     def close(self) -> None:
         self._converter.close()

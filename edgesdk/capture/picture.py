@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.core.ring import ColourRange, ColourSpace
+from edgesdk.errors import CaptureError
 
-__all__ = ["SPARE_BYTES", "Picture", "Reader", "row_bytes"]
+__all__ = ["SPARE_BYTES", "Picture", "Reader", "Silent", "row_bytes"]
 
 
 SPARE_BYTES = 64
@@ -42,13 +43,17 @@ class Picture:
     write: Callable[[NDArray[np.uint8], int], None]
     media_ns: int | None = None
     """Time within a file; None for a live source."""
-    arrival_ns: int = 0
-    """CLOCK_MONOTONIC at which a live source delivered it."""
+    taken_ns: int = 0
+    """When a live source took it, as well as can be told: nanoseconds of CLOCK_MONOTONIC."""
     colour_space: ColourSpace = ColourSpace.UNKNOWN
     """Of the coded picture, from which the BGR pixels were made."""
     colour_range: ColourRange = ColourRange.UNKNOWN
     frame_rate: float = 0.0
     qp: int = -1
+
+
+class Silent(CaptureError):
+    """The source is connected and gives nothing."""
 
 
 class Reader(Protocol):
@@ -58,7 +63,7 @@ class Reader(Protocol):
     decode_errors: int
 
     def __iter__(self) -> Iterator[Picture]:
-        """Pictures until the source ends. Raises CaptureError, also for a source gone silent."""
+        """Pictures until the source ends. Raises CaptureError, Silent among them."""
         ...
 
     def close(self) -> None:

@@ -50,6 +50,10 @@ class Publisher:
             self._writer.close(unlink=False)
             self._writer = None
 
+    def resume(self, sequence: int) -> None:
+        """A worker before this one wrote up to *sequence*, which may not be taken yet."""
+        self._sequence = sequence
+
     def publish(self, picture: Picture) -> None:
         """Place *picture* in time, wait for that time or for the reader, and commit it."""
         control = self._control
@@ -89,7 +93,7 @@ class Publisher:
 
     def _due(self, picture: Picture) -> int:
         if picture.media_ns is None:
-            return picture.arrival_ns or time.monotonic_ns()
+            return picture.taken_ns or time.monotonic_ns()
         capture_ns, wait_ns = self._pace.place(picture.media_ns, time.monotonic_ns())
         if wait_ns:
             self._control.sleep(wait_ns / SECOND)

@@ -231,7 +231,8 @@ class CaptureSupervisor:
             camera,
             msgspec.structs.replace(
                 said,
-                frames=camera.frames_before + said.frames,
+                # By the ring's numbers: what a worker wrote in its last half second counts too.
+                frames=before.frames if said.frames == 0 else said.sequence - (camera.base or 0),
                 decode_errors=camera.errors_before + said.decode_errors,
                 dropped_full=camera.dropped_before + said.dropped_full,
                 restarts=before.restarts,

@@ -17,7 +17,7 @@ import msgspec
 
 from edgesdk.capture.backoff import Backoff
 from edgesdk.capture.control import Control, Stopped, WorkerConfig
-from edgesdk.capture.picture import Picture, Reader
+from edgesdk.capture.picture import Picture, Reader, Silent
 from edgesdk.capture.publisher import Publisher, newest_sequence
 from edgesdk.capture.source import Kind, Source
 from edgesdk.capture.status import CameraState
@@ -117,6 +117,9 @@ def _connect_once(source: Source, control: Control, publisher: Publisher) -> str
         for picture in reader:
             publisher.publish(picture)
             control.count_errors(errors + reader.decode_errors)
+    except Silent as error:
+        control.stalled()
+        return _words(source, error)
     except Exception as error:
         return _words(source, error)
     finally:
@@ -130,7 +133,11 @@ def _connect_once(source: Source, control: Control, publisher: Publisher) -> str
 def _play(config: WorkerConfig, control: Control, publisher: Publisher) -> None:
     """Play a file or scene to its end, once or for ever."""
     source = config.source
-    skip = max(0, newest_sequence(config.ring) - config.base) if config.resume else 0
+    skip = 0
+    if config.resume:
+        newest = newest_sequence(config.ring)
+        publisher.resume(newest)
+        skip = max(0, newest - config.base)
     offset = played = 0
     reader: Any = None
     try:

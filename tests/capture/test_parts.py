@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesdk.capture.backoff import Backoff
+from edgesdk.capture.clock import ArrivalClock
 from edgesdk.capture.jpeg import read_header
 from edgesdk.capture.multipart import MultipartCutter, boundary_of
 from edgesdk.capture.pace import Pace
@@ -59,6 +60,32 @@ def test_a_backoff_grows_to_its_cap_and_starts_anew_after_success(draws: list[fl
         assert backoff.next() == pytest.approx(expected)
     backoff.reset()
     assert backoff.next() == 0.25
+
+
+@given(
+    delays=st.lists(st.integers(0, 900 * MS), min_size=2, max_size=60),
+    skew=st.integers(-(10**15), 10**15),
+)
+def test_live_pictures_are_never_taken_in_the_future_nor_out_of_order(
+    delays: list[int], skew: int
+) -> None:
+    clock, last = ArrivalClock(), -1
+    now = 10**16
+    for index, delay in enumerate(delays):
+        now = max(now, 10**16 + index * 40 * MS + delay)
+        clock.arrived(index * 40 * MS + skew, now)
+        taken = clock.taken(index * 40 * MS + skew, now)
+        assert last < taken <= max(now, last + 1)
+        last = taken
+
+
+def test_jitter_of_the_network_leaves_no_mark_on_capture_times() -> None:
+    clock, taken = ArrivalClock(), []
+    for index, delay in enumerate([5, 0, 30, 7, 100, 2]):
+        now = 10**15 + (index * 40 + delay) * MS
+        clock.arrived(index * 40 * MS, now)
+        taken.append(clock.taken(index * 40 * MS, now))
+    assert np.allclose(np.diff(taken[1:]), 40 * MS, atol=0.5 * MS)
 
 
 def jpeg(width: int, height: int, quality: int = 90) -> bytes:
