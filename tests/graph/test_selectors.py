@@ -124,8 +124,8 @@ def test_a_light_that_changes_everywhere_is_no_motion() -> None:
 
 def test_the_background_takes_in_what_stays() -> None:
     shot = street()
-    parked = [shot() for _ in range(5)] + [shot((300, 200)) for _ in range(400)]
-    found = passes(Gate(**OPTIONS), parked)
+    parked = [shot() for _ in range(5)] + [shot((300, 200)) for _ in range(100)]
+    found = passes(Gate(**{**OPTIONS, "adapt_ns": SECOND}), parked)
     assert found[5]
     assert not any(found[-50:])
 

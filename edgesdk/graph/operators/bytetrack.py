@@ -64,8 +64,11 @@ class ByteTrack:
         boxes = detections.boxes.astype(np.float64)
         scores = detections.scores.astype(np.float64)
         labels = detections.label_ids
-        high = np.flatnonzero(scores >= self._high)
-        low = np.flatnonzero((scores < self._high) & (scores >= self._low))
+        real = np.isfinite(boxes).all(axis=1)  # the assignment would not end on a NaN
+        boxes[~real] = 0.0
+        high = np.flatnonzero(real & (scores >= self._high))
+        low = np.flatnonzero(real & (scores < self._high) & (scores >= self._low))
+        self._forget(now)
         # Lost tracks do not go on growing or shrinking.
         self._filter.velocity[self._lost, 3] = 0.0
         self._filter.predict()
@@ -86,7 +89,6 @@ class ByteTrack:
             self._matched[found[rows]] = now
             self._hits[found[rows]] += 1
         self._lost = ~hit
-        self._forget(hit, now, found)
         self._begin(left[scores[left] >= self._start], boxes, labels, now, found)
         self._name()
         return self._result(detections, found)
@@ -105,12 +107,9 @@ class ByteTrack:
         found[rows[taken]] = tracks[of_row[taken]]
         return tracks[of_track < 0], rows[of_row < 0]
 
-    def _forget(self, hit: NDArray[np.bool_], now: int, found: NDArray[np.intp]) -> None:
-        """Drops tracks lost for too long, and unconfirmed ones not seen in this frame."""
-        keep = hit | ((self._ids > 0) & (now - self._matched <= self._lost_ns))
-        moved = np.cumsum(keep) - 1
-        rows = found >= 0
-        found[rows] = np.where(keep[found[rows]], moved[found[rows]], -1)
+    def _forget(self, now: int) -> None:
+        """Drops, of the tracks not seen last time, those unconfirmed or lost for too long."""
+        keep = ~self._lost | ((self._ids > 0) & (now - self._matched <= self._lost_ns))
         self._filter.keep(keep)
         for name in ("_ids", "_hits", "_labels", "_matched", "_lost"):
             setattr(self, name, getattr(self, name)[keep])
