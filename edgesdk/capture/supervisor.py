@@ -222,9 +222,10 @@ class CaptureSupervisor:
             self._bury(camera, worker)
 
     def _take(self, camera: _Camera, said: CameraStatus) -> None:
-        if camera.base is None and said.frames:
-            camera.base = said.sequence - said.frames
         before = camera.status
+        if said.frames and (camera.base is None or said.sequence < before.sequence):
+            # The first frames, or a ring that had to begin its numbers anew.
+            camera.base = said.sequence - said.frames - before.frames
         if said.state is CameraState.CONNECTING and before.state is CameraState.RECONNECTING:
             said = msgspec.structs.replace(said, state=before.state, reason=before.reason)
         self._set(
@@ -325,9 +326,7 @@ class CaptureSupervisor:
             worker.end(deadline)
         for camera in cameras:
             camera.worker = None
-            if camera.watch is not None:
-                camera.watch.close()
-            else:
+            if camera.watch is None:
                 remove_orphan(camera.ring)
 
 

@@ -12,58 +12,62 @@ from edgesdk.errors import RingError
 
 __all__ = ["RingWatch", "remove_orphan"]
 
+# To open a ring of 25 MB takes milliseconds: seldom, once all is well.
+LOOK_SECONDS = 0.2
+LOOK_SECONDS_STREAMING = 1.0
 RATE_SECONDS = 2.0
 
 
 class RingWatch:
-    """Looks at a ring from outside, taking no frame. For one thread.
+    """Looks at a ring from outside, now and then. For one thread.
 
-    It occupies one of the ring's 32 readers' places.
+    It opens the ring for each look and closes it again: a reader that stayed would be one of 32,
+    and a writer that waits until its frames are taken would wait for it.
     """
 
     def __init__(self, ring: str, timeout: float) -> None:
         self._ring, self._timeout = ring, timeout
-        self._reader: RingReader | None = None
         self._sequence = 0
-        self._counted = 0
+        self._frames = 0
         self._changed_at: float | None = None
         self._rate_at, self._rate_from = 0.0, 0
+        self._next_look = 0.0
 
     def look(self, now: float, status: CameraStatus) -> CameraStatus:
         """The status at *now* (monotonic seconds), given the one before."""
+        if now < self._next_look:
+            return status
+        well = status.state is CameraState.STREAMING
+        pause = min(LOOK_SECONDS_STREAMING, self._timeout / 2) if well else LOOK_SECONDS
+        self._next_look = now + pause
         try:
-            return self._look(now, status)
+            with RingReader(self._ring) as reader:
+                return self._look(reader, now, status)
         except RingMissing:
-            self.close()
             return self._away(status, f"no ring {self._ring!r}; waiting for its writer")
         except RingError as error:
-            self.close()
             return self._away(status, str(error))
 
-    def _look(self, now: float, status: CameraStatus) -> CameraStatus:
-        reader = self._reader
-        if reader is None or reader.stale:
-            self.close()
-            reader = self._reader = RingReader(self._ring)
-        newest = reader.sequence
+    def _look(self, reader: RingReader, now: float, status: CameraStatus) -> CameraStatus:
+        newest, quiet = reader.sequence, True
         if newest != self._sequence:
             # A writer that had to begin anew numbers from 1.
-            self._counted += newest - self._sequence if newest > self._sequence else newest
-            self._sequence, self._changed_at = newest, now
+            self._frames += newest - self._sequence if newest > self._sequence else newest
+            self._sequence, self._changed_at, quiet = newest, now, False
         if now - self._rate_at >= RATE_SECONDS:
-            rate = (self._counted - self._rate_from) / (now - self._rate_at)
+            rate = (self._frames - self._rate_from) / (now - self._rate_at)
             status = msgspec.structs.replace(status, fps=round(rate, 2) if self._rate_at else 0.0)
-            self._rate_at, self._rate_from = now, self._counted
+            self._rate_at, self._rate_from = now, self._frames
         status = msgspec.structs.replace(
-            status, frames=self._counted, sequence=newest or -1, incarnation=reader.epoch
+            status, frames=self._frames, sequence=newest or -1, incarnation=reader.epoch
         )
-        if reader.ended:
+        if quiet and _ended(reader):
             return msgspec.structs.replace(
-                status, state=CameraState.ENDED, reason="its writer ended the stream"
+                status, state=CameraState.ENDED, reason="its writer ended the stream", fps=0.0
             )
         if not reader.writer_alive:
             return self._away(status, f"the writer of ring {self._ring!r} is gone; waiting for it")
-        if self._changed_at is None or newest == 0:
+        if self._changed_at is None:
             return self._away(status, f"ring {self._ring!r} has no frame yet")
         if now - self._changed_at > self._timeout:
             return msgspec.structs.replace(
@@ -76,10 +80,11 @@ class RingWatch:
         state = CameraState.CONNECTING if first else CameraState.RECONNECTING
         return msgspec.structs.replace(status, state=state, reason=reason, fps=0.0)
 
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+
+def _ended(reader: RingReader) -> bool:
+    # A ring has ended for those who have seen its last frame.
+    reader.take(1, latest=True)
+    return reader.ended
 
 
 def remove_orphan(ring: str) -> None:

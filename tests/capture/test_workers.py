@@ -83,7 +83,7 @@ def test_a_file_that_kills_its_decoder_at_the_same_frame_is_given_up(
         os.kill(pid, signal.SIGSEGV)
         status = cameras.wait(
             name,
-            lambda s: s.pid not in (0, pid) or s.state.value == "ended",
+            lambda s, last=pid: s.pid not in (0, last) or s.state.value == "ended",
             since=time.monotonic(),
         )
         if status.state.value == "ended":
