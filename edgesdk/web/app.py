@@ -66,11 +66,16 @@ def make_app(view: NodeView, hub: PreviewHub, host: str) -> ASGIApp:
         return _json(cameras_document(view.snapshot()))
 
     async def preview(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in view.snapshot().cameras:
+        name, kind = request.path_params["name"], request.path_params["kind"]
+        if name not in view.snapshot().cameras or kind not in ("mjpg", "jpg"):
             return PlainTextResponse(f"there is no camera {name!r}\n", 404)
         try:
-            return hub.stream(name)
+            if kind == "mjpg":
+                return hub.stream(name)
+            picture = await hub.still(name)
+            if not picture:
+                return PlainTextResponse("there is no picture yet\n", 503)
+            return Response(picture, media_type="image/jpeg")
         except TooManyViewers as error:
             return PlainTextResponse(f"{error}\n", 503, headers={"Retry-After": "10"})
 
@@ -90,7 +95,7 @@ def make_app(view: NodeView, hub: PreviewHub, host: str) -> ASGIApp:
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/cameras", cameras),
-            Route("/preview/{name}.mjpg", preview),
+            Route("/preview/{name}.{kind}", preview),
         ],
         middleware=[Middleware(_Guard, host=host)],
         exception_handlers={Exception: failed},

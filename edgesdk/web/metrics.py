@@ -109,8 +109,13 @@ def _operators(now: NodeSnapshot) -> Iterator[Metric]:
     seconds = HistogramMetricFamily(
         "edgesdk_operator_seconds", "One run of an operator.", labels=["operator", "id"]
     )
-    for operator in now.operators:
-        _add(seconds, [operator.kind, operator.id[:16]], operator.seconds)
+    merged: dict[tuple[str, str], HistogramView] = {}
+    for operator in now.operators:  # one operator on several cameras is one series
+        key = (operator.kind, operator.id[:16])
+        before = merged.get(key)
+        merged[key] = operator.seconds if before is None else _sum(before, operator.seconds)
+    for labels, histogram in merged.items():
+        _add(seconds, [*labels], histogram)
     inferences = _counter("inferences", "Frames and crops that a model ran on.", ["model"])
     for model, count in now.inferences.items():
         inferences.add_metric([model], count)
@@ -145,6 +150,11 @@ def _counter(name: str, what: str, labels: list[str]) -> CounterMetricFamily:
 
 def _gauge(name: str, what: str, labels: list[str]) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"edgesdk_{name}", what, labels=labels)
+
+
+def _sum(one: HistogramView, other: HistogramView) -> HistogramView:
+    counts = [a + b for a, b in zip(one.counts, other.counts, strict=True)]
+    return HistogramView(bounds=one.bounds, counts=counts, sum=one.sum + other.sum)
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: HistogramView) -> None:

@@ -28,6 +28,7 @@ _VIEWERS = 16
 _PERIOD_S = 1 / 15
 _REPEAT_S = 2.0
 _STUCK_S = 10.0
+_LINGER_S = 3.0
 _BOUNDARY = b"edgesdk-picture"
 
 
@@ -39,38 +40,65 @@ class PreviewHub:
     def __init__(self, view: NodeView) -> None:
         self._view = view
         self._pictures: dict[str, _Pictures] = {}
+        self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._viewers = 0
         self._drawing = ThreadPoolExecutor(1, thread_name_prefix="preview")
 
     def stream(self, camera: str) -> Response:
         """An answer that shows *camera* for as long as it is read. Raises TooManyViewers."""
-        return _MjpegResponse(self, self._enter(camera))
-
-    def _enter(self, camera: str) -> _Pictures:
         if self._viewers >= _VIEWERS:
             raise TooManyViewers(f"{_VIEWERS} viewers are looking already")
-        pictures = self._pictures.get(camera)
-        if pictures is None:
-            pictures = _Pictures(self._view, camera, self._drawing)
-            self._pictures[camera] = pictures
-        pictures.viewers += 1
         self._viewers += 1
-        return pictures
+        return _MjpegResponse(self, self._join(camera))
 
     def leave(self, pictures: _Pictures) -> None:
+        """The viewer of a stream has gone."""
         self._viewers -= 1
-        pictures.viewers -= 1
-        if not pictures.viewers:
-            pictures.end()
-            self._pictures.pop(pictures.camera, None)
+        self._part(pictures)
+
+    async def still(self, camera: str) -> bytes:
+        """The newest picture; empty if there is none within two seconds.
+
+        Pictures go on being made for a moment, for who asks again and again.
+        """
+        pictures = self._join(camera)
+        try:
+            return (await pictures.next(0))[1]
+        finally:
+            before = self._lingering.pop(camera, None)
+            if before is not None:
+                before.cancel()
+                self._part(pictures)
+            loop = asyncio.get_running_loop()
+            self._lingering[camera] = loop.call_later(_LINGER_S, self._linger_no_more, pictures)
 
     def end(self) -> None:
         """Let every viewer go. Called in the event loop's thread."""
+        for handle in self._lingering.values():
+            handle.cancel()
+        self._lingering.clear()
         for pictures in list(self._pictures.values()):
             pictures.end()
 
     def close(self) -> None:
         self._drawing.shutdown(wait=False, cancel_futures=True)
+
+    def _join(self, camera: str) -> _Pictures:
+        pictures = self._pictures.get(camera)
+        if pictures is None:
+            pictures = self._pictures[camera] = _Pictures(self._view, camera, self._drawing)
+        pictures.viewers += 1
+        return pictures
+
+    def _part(self, pictures: _Pictures) -> None:
+        pictures.viewers -= 1
+        if not pictures.viewers:
+            pictures.end()
+            self._pictures.pop(pictures.camera, None)
+
+    def _linger_no_more(self, pictures: _Pictures) -> None:
+        del self._lingering[pictures.camera]
+        self._part(pictures)
 
 
 class _Pictures:
@@ -123,6 +151,8 @@ class _Pictures:
                 await asyncio.sleep(_PERIOD_S)
         finally:
             preview.close()
+            self.ended = True
+            self._announce()
 
     async def _show(self, make: Callable[[], bytes]) -> None:
         loop = asyncio.get_running_loop()

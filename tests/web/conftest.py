@@ -109,7 +109,11 @@ class SceneNode:
             },
             applications={"people": ApplicationSummary(cameras={"door": people})},
             latency={("people", "door"): self.histogram.view()},
-            operators=(OperatorView(kind="detect", id="5f0c" * 16, seconds=self.histogram.view()),),
+            operators=[
+                # One operator on two cameras.
+                OperatorView(kind="detect", id="5f0c" * 16, seconds=self.histogram.view())
+                for _ in range(2)
+            ],
             queues={"detect": 2},
             inferences={"person-ssdlite": 1150},
             sinks={

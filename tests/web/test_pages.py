@@ -37,7 +37,14 @@ def test_the_counters_are_what_prometheus_reads(server):
     assert value("edgesdk_latency_seconds_bucket", **door, le="0.025") == 2
     assert value("edgesdk_latency_seconds_bucket", **door, le="+Inf") == 5
     assert value("edgesdk_latency_seconds_count", **door) == 5
-    assert value("edgesdk_operator_seconds_sum", operator="detect") == pytest.approx(99.254)
+    assert value("edgesdk_operator_seconds_count", operator="detect") == 10
+    assert value("edgesdk_operator_seconds_sum", operator="detect") == pytest.approx(198.508)
+    series = [
+        (sample.name, *sorted(sample.labels.items()))
+        for family in families.values()
+        for sample in family.samples
+    ]
+    assert len(series) == len(set(series)), "Prometheus refuses a series that is there twice"
 
 
 def test_health_readiness_and_cameras_are_documents(server, scene):

@@ -90,6 +90,19 @@ def test_a_viewer_who_does_not_read_slows_nobody_and_is_let_go(
     stuck.close()
 
 
+def test_a_still_is_the_newest_picture_and_looking_ends_soon_after(
+    server, scene, eventually, monkeypatch
+):
+    monkeypatch.setattr("edgesdk.web.preview._LINGER_S", 0.3)
+    stills = [httpx.get(f"{server.url}/preview/door.jpg") for _ in range(3)]
+    assert [s.headers["content-type"] for s in stills] == ["image/jpeg"] * 3
+    picture = cv2.imdecode(np.frombuffer(stills[-1].content, np.uint8), 1)
+    assert picture.shape == (540, 960, 3)
+    assert scene.watched == ["door"]
+    eventually(lambda: scene.watched == [])
+    assert httpx.get(f"{server.url}/preview/door.png").status_code == 404
+
+
 def test_there_is_a_bound_on_viewers(server, scene, eventually):
     port = int(server.url.rpartition(":")[2])
     viewers = []

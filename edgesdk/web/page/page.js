@@ -1,6 +1,7 @@
 "use strict";
 
 const period = 1000;
+const streams = 4;
 const grid = document.getElementById("cameras");
 const cards = new Map();
 
@@ -40,10 +41,13 @@ function newCard(name) {
   card.querySelector(".name").textContent = name;
   const image = card.querySelector("img");
   image.alt = `live picture of ${name}`;
-  const source = `/preview/${encodeURIComponent(name)}.mjpg`;
+  // A browser opens six connections to a host, and each stream keeps one: the rest are stills.
+  const live = cards.size < streams;
+  const source = `/preview/${encodeURIComponent(name)}.${live ? "mjpg" : "jpg"}`;
+  const again = () => { image.src = `${source}?${Date.now()}`; };
   image.src = source;
-  // A busy node may turn a viewer away: ask again later.
-  image.addEventListener("error", () => setTimeout(() => { image.src = `${source}?${Date.now()}`; }, 5000));
+  image.addEventListener("error", () => setTimeout(again, 5000));
+  if (!live) image.addEventListener("load", () => setTimeout(again, period));
   grid.append(card);
   return card;
 }
