@@ -75,7 +75,7 @@ int edge_sched_init(void *memory, size_t size, const edge_sched_config *config,
     s->job_free = s->stream_free = s->promise_free = NONE;
     s->drop_first = s->drop_last = NONE;
     for (uint32_t d = 0; d < c.devices; d++)
-        s->devices[d] = (struct device){.plan = NONE, .latest = NEVER};
+        s->devices[d] = (struct device){.first = NONE, .last = NONE};
     *sched = s;
     return 0;
 }
@@ -108,7 +108,7 @@ int edge_sched_add_app(struct edge_sched *s, const edge_sched_app_spec *spec, ed
     if (s->apps_used == s->config.apps)
         return -ENOSPC;
     s->apps[s->apps_used] = (struct app){
-        .weight = spec->weight, .kind = spec->archive ? ARCHIVE : LIVE, .keep = ONE};
+        .weight = spec->weight, .kind = spec->archive ? ARCHIVE : LIVE, .keep = ONE, .boost = ONE};
     app->id = s->apps_used++;
     return 0;
 }
@@ -124,7 +124,7 @@ int edge_sched_add_model(struct edge_sched *s, const edge_ns *cost, uint32_t bat
     if (devices & ~all || cost[0] == 0)
         return -EINVAL;
     for (uint32_t b = 0; b < batch_max; b++)
-        if (cost[b] > TIME_MAX >> 16 || (b && cost[b] < cost[b - 1]))
+        if (cost[b] > COST_MAX || (b && cost[b] < cost[b - 1]))
             return -EINVAL;
     if (s->models_used == s->config.models)
         return -ENOSPC;
@@ -142,7 +142,8 @@ int edge_sched_add_model(struct edge_sched *s, const edge_ns *cost, uint32_t bat
     s->models_used++;
     for (uint32_t d = 0; d < s->config.devices; d++)
         for (uint32_t b = 0; b < batch_max; b++)
-            *cost_of(s, m, d, b + 1) = (struct cost){.mean = cost[b], .upper = cost[b]};
+            *cost_of(s, m, d, b + 1) = (struct cost){
+                .first = cost[b], .mean = cost[b], .upper = cost[b]};
     model->id = m;
     return 0;
 }

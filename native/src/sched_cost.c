@@ -18,6 +18,8 @@ static void track(struct cost *c, edge_ns took)
         step = (c->upper - c->mean) / 2;
     if (took > c->upper)
         c->upper += step - step / 64;
+    else if (c->upper - took < step / 64)
+        c->upper = took;
     else
         c->upper -= step / 64;
     if (c->samples == 0)
@@ -27,35 +29,41 @@ static void track(struct cost *c, edge_ns took)
     c->samples++;
 }
 
+/* a * b / c where all are at most COST_MAX, without 128-bit arithmetic: exact if b is a multiple of
+ * c, else to one part in 4 million. */
+static edge_ns scale(edge_ns a, edge_ns b, edge_ns c)
+{
+    edge_ns whole = a * (b / c), rest = b % c;
+    for (; rest >> 23; c >>= 1)
+        rest >>= 1;
+    return whole + a * rest / c;
+}
+
+/* A size that never ran is assumed to scale like the last size beside it that did. */
+static void infer(struct cost *c, uint32_t from, uint32_t size)
+{
+    c[size].mean = scale(c[size].first, c[from].mean, c[from].first);
+    c[size].upper = scale(c[size].first, c[from].upper, c[from].first);
+}
+
 void edge_sched_learn(struct edge_sched *s, uint32_t model, uint32_t device, uint32_t items,
                       edge_ns took)
 {
     struct cost *c = cost_of(s, model, device, 1);
-    edge_ns before = c[items - 1].mean;
-    if (took == 0)
-        took = 1;
-    track(&c[items - 1], took);
-    /* Sizes that never ran scale with the first ones that did, and cost no less than smaller ones:
-     * the first estimate may have been of another machine. */
-    for (uint32_t b = 0; b < s->models[model].batch_max; b++) {
-        if (c[b].samples)
-            continue;
-        if (before && c[items - 1].samples <= 8) {
-            c[b].mean = c[b].mean / before * c[items - 1].mean +
-                        c[b].mean % before * c[items - 1].mean / before;
-            c[b].upper = c[b].mean;
-        }
-        if (b && c[b].mean < c[b - 1].mean)
-            c[b].mean = c[b - 1].mean;
-        if (b && c[b].upper < c[b - 1].upper)
-            c[b].upper = c[b - 1].upper;
-        if (c[b].mean == 0)
-            c[b].mean = c[b].upper = 1;
-    }
+    uint32_t ran = items - 1;
+    edge_ns each = took / items;
+    uint64_t *lately = &s->models[model].item_ns;
+    *lately = each > *lately ? *lately + (each - *lately) / 16 : *lately - (*lately - each) / 16;
+    track(&c[ran], took < 1 ? 1 : took > COST_MAX ? COST_MAX : took);
+    for (uint32_t b = ran + 1; b < s->models[model].batch_max && !c[b].samples; b++)
+        infer(c, ran, b);
+    for (uint32_t b = ran; b-- > 0 && !c[b].samples;)
+        infer(c, ran, b);
 }
 
-/* A job was dropped that an idle device could not have ended in time. If the estimate is wrong, no
- * batch would ever run to correct it: let it come down. */
+/* A job came with all the time that its stream was admitted with, and by the estimate not even an
+ * idle device would end it in time. If the estimate is wrong, no batch would ever run to correct
+ * it: let it come down. */
 void edge_sched_relax(struct edge_sched *s, uint32_t model)
 {
     for (uint32_t d = 0; d < s->config.devices; d++) {

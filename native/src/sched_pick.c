@@ -12,6 +12,11 @@ static void drop_hopeless(struct edge_sched *s, uint32_t model, struct lane *lan
     }
 }
 
+static const struct job *top_job(const struct edge_sched *s, const struct lane *lane)
+{
+    return &s->jobs[s->streams[s->heaps[lane->base]].head];
+}
+
 /* The model whose most urgent job is the most urgent of those that this device can end in time and
  * by `limit`; NONE if there is none. */
 static uint32_t most_urgent(struct edge_sched *s, uint32_t device, enum kind kind, edge_ns now,
@@ -26,7 +31,7 @@ static uint32_t most_urgent(struct edge_sched *s, uint32_t device, enum kind kin
         drop_hopeless(s, m, lane, now);
         if (!lane->count)
             continue;
-        const struct job *job = &s->jobs[s->streams[s->heaps[lane->base]].head];
+        const struct job *job = top_job(s, lane);
         edge_ns ends = add_ns(now, cost_of(s, m, device, job->items)->upper);
         if (ends > job->deadline || ends > limit)
             continue;
@@ -38,15 +43,41 @@ static uint32_t most_urgent(struct edge_sched *s, uint32_t device, enum kind kin
     return best;
 }
 
-static void start(struct edge_sched *s, struct device *device, uint32_t job)
+/* Whether running full batches in order of their most urgent jobs misses none of these. */
+static bool feasible(const struct edge_sched *s, uint32_t device, edge_ns now)
 {
+    uint32_t order[64], n = 0;
+    edge_ns due[64], takes[64];
+    for (uint32_t m = 0; m < s->models_used && n < 64; m++) {
+        const struct lane *lane = &s->models[m].lane[LIVE];
+        if (!lane->count || !runs_on(s, m, device))
+            continue;
+        uint32_t size = lane->items < s->models[m].batch_max ? lane->items : s->models[m].batch_max;
+        due[n] = top_job(s, lane)->deadline;
+        takes[n] = cost_of(s, m, device, size)->upper;
+        uint32_t at = n++;
+        for (; at && due[order[at - 1]] > due[n - 1]; at--)
+            order[at] = order[at - 1];
+        order[at] = n - 1;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        now = add_ns(now, takes[order[i]]);
+        if (now > due[order[i]])
+            return false;
+    }
+    return true;
+}
+
+void edge_sched_start(struct edge_sched *s, uint32_t index, uint32_t job)
+{
+    struct device *device = &s->devices[index];
     struct job *j = &s->jobs[job];
     j->state = JOB_RUNNING;
     s->stats.queued--;
     s->stats.running++;
     if (j->stream != NONE) {
         s->streams[j->stream].running++;
-        edge_sched_share_served(s, &s->streams[j->stream]);
+        edge_sched_share_served(s, &s->streams[j->stream], j->items);
     }
     device->jobs[device->count++] = job;
     device->items += j->items;
@@ -60,6 +91,9 @@ static void fill(struct edge_sched *s, uint32_t index, uint32_t model, enum kind
     struct device *device = &s->devices[index];
     struct lane *lane = &s->models[model].lane[kind];
     edge_ns earliest = limit;
+    for (uint32_t i = 0; i < device->count; i++)
+        if (s->jobs[device->jobs[i]].deadline < earliest)
+            earliest = s->jobs[device->jobs[i]].deadline;
     while (lane->count) {
         uint32_t top = s->heaps[lane->base];
         const struct job *job = &s->jobs[s->streams[top].head];
@@ -71,29 +105,54 @@ static void fill(struct edge_sched *s, uint32_t index, uint32_t model, enum kind
             earliest = job->deadline;
         if (add_ns(now, takes) > earliest || (device->count && takes > longest))
             break;
-        start(s, device, edge_sched_queue_pop(s, top));
+        edge_sched_start(s, index, edge_sched_queue_pop(s, top));
     }
     device->model = model;
 }
 
-static bool archive_is_due(const struct edge_sched *s)
+static bool choose_archive(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
 {
-    return s->archive_ns * 49 < s->live_ns;
+    uint32_t model = s->ahead ? NONE : most_urgent(s, index, ARCHIVE, now, limit);
+    if (model == NONE)
+        return false;
+    fill(s, index, model, ARCHIVE, now, limit, s->config.archive_batch_ns);
+    return true;
 }
 
-static bool choose(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
+/* In order of deadline among promised and other jobs while all can be kept; promised ones first
+ * if not. */
+static bool choose_live(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
 {
-    enum kind first = archive_is_due(s) ? ARCHIVE : LIVE;
-    for (int turn = 0; turn < KINDS; turn++) {
-        enum kind kind = turn ? (first == LIVE ? ARCHIVE : LIVE) : first;
-        uint32_t model = most_urgent(s, index, kind, now, limit);
-        if (model == NONE)
-            continue;
-        fill(s, index, model, kind, now, limit,
-             kind == ARCHIVE ? s->config.archive_batch_ns : NEVER);
+    struct device *device = &s->devices[index];
+    uint32_t model = most_urgent(s, index, LIVE, now, limit);
+    bool all = model != NONE && feasible(s, index, now);
+    edge_ns before = all ? top_job(s, &s->models[model].lane[LIVE])->deadline : NEVER;
+    if (s->promises_used && edge_sched_plan_start(s, index, now, before)) {
+        fill(s, index, device->model, LIVE, now, edge_sched_plan_latest(s, index, now), NEVER);
         return true;
     }
-    return false;
+    if (model == NONE)
+        return false;
+    if (!all && edge_sched_pick_worthiest(s, index, now, limit))
+        return true;
+    fill(s, index, model, LIVE, now, limit, NEVER);
+    return true;
+}
+
+/* The archive's floor: one part in a hundred of the device time of live work. */
+static bool archive_is_due(const struct edge_sched *s)
+{
+    return s->archive_ns * 99 < s->live_ns;
+}
+
+static bool choose(struct edge_sched *s, uint32_t index, edge_ns now)
+{
+    if (s->promises_used)
+        edge_sched_plan_drop_hopeless(s, now);
+    edge_ns limit = edge_sched_plan_latest(s, index, now);
+    if (archive_is_due(s) && choose_archive(s, index, now, limit))
+        return true;
+    return choose_live(s, index, now, limit) || choose_archive(s, index, now, limit);
 }
 
 int edge_sched_next(struct edge_sched *s, uint32_t index, edge_sched_batch *batch, edge_ns now)
@@ -108,8 +167,12 @@ int edge_sched_next(struct edge_sched *s, uint32_t index, edge_sched_batch *batc
     device->count = device->items = 0;
     batch->count = batch->items = 0;
     batch->wait_until = 0;
-    if (!choose(s, index, now, edge_sched_plan_latest(s, index, now)))
+    if (!s->ahead)
+        edge_sched_expire(s, now);
+    if (!choose(s, index, now)) {
+        batch->wait_until = s->stats.queued ? edge_sched_plan_wait(s, index, now) : 0;
         return 0;
+    }
     device->batch = ++s->batch_serial << 3 | index;
     device->started = now;
     device->ends = add_ns(now, cost_of(s, device->model, index, device->items)->upper);
@@ -128,11 +191,10 @@ int edge_sched_done(struct edge_sched *s, uint64_t batch, edge_ns took, int ok, 
 {
     if (!s || !batch)
         return -EINVAL;
-    struct device *device = &s->devices[0];
     uint32_t index = batch & 7;
     if (index >= s->config.devices || s->devices[index].batch != batch)
         return -ENOENT;
-    device = &s->devices[index];
+    struct device *device = &s->devices[index];
     device->batch = 0;
     if (ok)
         edge_sched_learn(s, device->model, index, device->items, took);
@@ -144,6 +206,7 @@ int edge_sched_done(struct edge_sched *s, uint64_t batch, edge_ns took, int ok, 
         s->stats.running--;
         s->stats.done++;
         s->stats.late += now > j->deadline;
+        s->stats.broken += j->promised && now > j->deadline;
         s->stats.failed += !ok;
         if (j->stream != NONE) {
             struct stream *stream = &s->streams[j->stream];

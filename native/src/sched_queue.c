@@ -110,11 +110,13 @@ uint32_t edge_sched_job_take(struct edge_sched *s)
         s->job_free = s->jobs[job].next;
     else if (s->jobs_used < s->config.jobs)
         job = s->jobs_used++;
+    s->jobs_held += job != NONE;
     return job;
 }
 
 void edge_sched_job_free(struct edge_sched *s, uint32_t job)
 {
+    s->jobs_held--;
     s->jobs[job].state = JOB_FREE;
     s->jobs[job].next = s->job_free;
     s->job_free = job;
@@ -150,7 +152,7 @@ uint32_t edge_sched_queue_pop(struct edge_sched *s, uint32_t index)
     if (stream->head == NONE)
         stream->tail = NONE;
     stream->length--;
-    lane_of(s, stream)->jobs--;
+    lane_of(s, stream)->items -= s->jobs[job].items;
     moved(s, index);
     return job;
 }
@@ -162,7 +164,7 @@ static void push(struct edge_sched *s, uint32_t index, uint32_t job)
         edge_sched_queue_drop(s, edge_sched_queue_pop(s, index), EDGE_DROP_QUEUE);
     s->jobs[job].state = JOB_QUEUED;
     s->stats.queued++;
-    lane_of(s, stream)->jobs++;
+    lane_of(s, stream)->items += s->jobs[job].items;
     stream->length++;
     if (stream->tail != NONE) {
         s->jobs[stream->tail].next = job;
@@ -188,8 +190,7 @@ int edge_sched_submit(struct edge_sched *s, const edge_sched_job *jobs, uint32_t
         return -EINVAL;
     if (now > TIME_MAX)
         return -EOVERFLOW;
-    uint64_t held = s->stats.submitted - s->stats.done - s->collected;
-    if (n > s->config.jobs - held)
+    if (n > s->config.jobs - s->jobs_held)
         return -ENOSPC;
     for (uint32_t i = 0; i < n; i++) {
         const struct stream *stream = find(s, jobs[i].stream);
@@ -212,6 +213,9 @@ int edge_sched_submit(struct edge_sched *s, const edge_sched_job *jobs, uint32_t
             edge_sched_queue_drop(s, job, EDGE_DROP_SHUTDOWN);
             continue;
         }
+        edge_ns left = jobs[i].deadline > now ? jobs[i].deadline - now : 0;
+        if (left >= stream->deadline && left < edge_sched_least(s, stream->model, jobs[i].items))
+            edge_sched_relax(s, stream->model);
         edge_sched_share_arrived(s, stream, jobs[i].items, now);
         if (!edge_sched_share_admits(s, stream)) {
             edge_sched_queue_drop(s, job, EDGE_DROP_THINNED);
@@ -236,7 +240,6 @@ int edge_sched_drops(struct edge_sched *s, edge_sched_drop *drops, uint32_t n)
             s->drop_last = NONE;
         edge_sched_job_free(s, job);
     }
-    s->collected += count;
     return (int)count;
 }
 
@@ -277,6 +280,6 @@ int edge_sched_shutdown(struct edge_sched *s)
     s->closed = true;
     for (uint32_t i = 0; i < s->streams_used; i++)
         flush(s, i);
-    edge_sched_plan_clear(s);
+    edge_sched_promises_clear(s);
     return 0;
 }

@@ -12,6 +12,7 @@
 #define NONE UINT32_MAX
 #define NEVER UINT64_MAX
 #define TIME_MAX ((uint64_t)1 << 62)
+#define COST_MAX ((uint64_t)1 << 40) /* 18 minutes: squares of it fit in no product */
 #define ONE 65536 /* 1.0 in the fixed-point shares and debts */
 
 enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_DROPPED };
@@ -20,9 +21,11 @@ enum kind { LIVE, ARCHIVE, KINDS };
 struct job {
     uint64_t caller;
     edge_ns deadline;
-    uint32_t stream; /* NONE: claimed from a reservation */
-    uint32_t next;   /* in its stream's queue, the drops, the free list, or the claimed jobs */
-    uint8_t state, items, reason, kept;
+    uint32_t stream; /* NONE: of a reservation */
+    uint32_t next;   /* in its stream's queue, the drops, or the free list */
+    uint8_t state, items, reason;
+    bool promised;   /* its data came in time */
+    bool met, would; /* of a copy that ran ahead: ended in time; did so without the offer */
 };
 
 /* Jobs of a stream, oldest first; the stream sits in its lane's heap while it has any. */
@@ -32,6 +35,7 @@ struct stream {
     uint32_t head, tail, length, running;
     uint32_t place; /* in the lane's heap, or NONE */
     int32_t debt;   /* jobs owed less jobs served, of ONE; see sched_share.c */
+    int32_t hunger; /* jobs owed since the last one served, of ONE */
     bool used;
     uint32_t next_free;
 };
@@ -39,11 +43,11 @@ struct stream {
 /* The streams of one model and kind that have jobs: a 4-ary heap by (head's deadline, index). Its
  * array is a segment of sched->heaps, as long as the lane has streams. */
 struct lane {
-    uint32_t base, room, count, jobs;
+    uint32_t base, room, count, items;
 };
 
 struct cost {
-    edge_ns mean, upper, spread;
+    edge_ns first, mean, upper, spread; /* first: the caller's estimate */
     uint32_t samples;
 };
 
@@ -56,6 +60,7 @@ struct model {
 struct app {
     uint32_t weight;
     enum kind kind;
+    uint32_t boost; /* what its jobs are worth under overload, of ONE */
     uint32_t keep; /* share of its jobs that it is owed, of ONE */
     uint64_t asked_ns, served_ns; /* of this window of sched_share.c, decayed */
     uint64_t arrived, done, dropped, busy_ns;
@@ -66,18 +71,19 @@ struct device {
     edge_ns started, ends;
     uint32_t model, items, count;
     uint32_t jobs[EDGE_SCHED_BATCH_MAX];
-    uint32_t plan; /* first promise of its sequence, or NONE */
-    edge_ns latest; /* the device must be free by then, or a promise breaks; NEVER if none */
+    uint32_t first, last; /* of its sequence of promises, or NONE */
 };
 
-enum promise_state { PROMISE_FREE, PROMISE_RESERVED, PROMISE_ARRIVED };
+enum promise_state { PROMISE_FREE, PROMISE_RESERVED, PROMISE_ARRIVED, PROMISE_TAKEN };
 
-/* A promised job in the sequence of its device. Members of one planned batch follow each other,
- * `joined` to the one before; the first has the batch's cost. */
+/* A promised job in the sequence of its device (sched_plan.c). The members of one planned batch
+ * follow each other, each but the first `joined` to the one before; the first has its cost. */
 struct promise {
     uint64_t serial;
-    edge_ns release, deadline, cost;
-    uint32_t model, job, next, device;
+    edge_ns release, deadline;
+    edge_ns cost;  /* of the planned batch, by the estimate of when it was planned */
+    edge_ns alone; /* likewise, of this job */
+    uint32_t model, job, next, prev, device;
     uint8_t state, items;
     bool joined;
 };
@@ -95,14 +101,14 @@ struct edge_sched {
     struct device *devices;
     struct promise *promises;
     uint32_t job_free, jobs_used, stream_free, streams_used, streams_live, models_used, apps_used;
-    uint32_t promise_free, promises_used, promises_live;
+    uint32_t promise_free, promises_used, jobs_held;
     uint32_t drop_first, drop_last;
-    uint64_t collected; /* drops that the caller has taken */
     uint64_t batch_serial, promise_serial;
     uint64_t live_ns, archive_ns; /* lately, decayed: the archive's floor */
+    uint64_t price;
     edge_ns window_began;
     uint32_t window_arrived, window_lost;
-    bool closed, overloaded;
+    bool closed, overloaded, ahead; /* ahead: a copy that an offer runs */
     edge_sched_stats stats;
 };
 
@@ -142,10 +148,23 @@ void edge_sched_lane_shrink(struct edge_sched *s, uint32_t model, enum kind kind
 bool edge_sched_share_admits(struct edge_sched *s, struct stream *stream);
 void edge_sched_share_arrived(struct edge_sched *s, struct stream *stream, uint32_t items,
                               edge_ns now);
-void edge_sched_share_served(struct edge_sched *s, struct stream *stream);
+void edge_sched_share_served(struct edge_sched *s, struct stream *stream, uint32_t items);
+
+/* sched_overload.c */
+bool edge_sched_pick_worthiest(struct edge_sched *s, uint32_t device, edge_ns now, edge_ns limit);
+
+/* sched_pick.c */
+void edge_sched_start(struct edge_sched *s, uint32_t device, uint32_t job);
+
+/* sched_plan.c */
+edge_ns edge_sched_plan_latest(const struct edge_sched *s, uint32_t device, edge_ns now);
+uint32_t edge_sched_plan_insert(struct edge_sched *s, uint32_t promise, edge_ns now);
+void edge_sched_plan_remove(struct edge_sched *s, uint32_t promise);
+bool edge_sched_plan_start(struct edge_sched *s, uint32_t device, edge_ns now, edge_ns before);
+void edge_sched_plan_drop_hopeless(struct edge_sched *s, edge_ns now);
+edge_ns edge_sched_plan_wait(const struct edge_sched *s, uint32_t device, edge_ns now);
 
 /* sched_offer.c */
-edge_ns edge_sched_plan_latest(const struct edge_sched *s, uint32_t device, edge_ns now);
-void edge_sched_plan_clear(struct edge_sched *s);
+void edge_sched_promises_clear(struct edge_sched *s);
 
 #endif
