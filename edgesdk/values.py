@@ -15,9 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Classification", "Detections", "Embedding", "JsonValue", "Measurement", "RawOutputs"]
+__all__ = [
+    "Classification",
+    "Detections",
+    "Embedding",
+    "JsonValue",
+    "Measurement",
+    "RawOutputs",
+    "plain",
+]
 
 JsonValue = Any  # what the json module can write
+
+
+def plain(value: Any) -> JsonValue:
+    """*value* with numpy's numbers and arrays as Python's, in dicts, lists and tuples too."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +127,7 @@ class Detections:
                 "label": self.labels[i],
                 "track_id": None if self.track_ids is None else int(self.track_ids[i]),
             }
-            row.update({name: column[i] for name, column in self.attributes.items()})
+            row.update({name: plain(column[i]) for name, column in self.attributes.items()})
             rows.append(row)
         return {"type": "detections", "items": rows}
 
@@ -171,4 +190,4 @@ class Measurement:
     fields: Mapping[str, JsonValue]
 
     def to_json(self) -> JsonValue:
-        return {"type": self.kind, **self.fields}
+        return {"type": self.kind, **plain(self.fields)}

@@ -130,6 +130,11 @@ class Operator(Generic[V, W]):
             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name != "info"
         ]
         values = positional[: len(streams)]
+        before = [p.name for p in self._stepped[: len(values)]]
+        if "info" in before:
+            raise mistake(
+                self.name, "write the parameter 'info' after the streams' values", self.place
+            )
         several = any(p.kind is p.VAR_POSITIONAL for p in self._stepped)
         if len(values) < len(streams) and not several:
             raise mistake(

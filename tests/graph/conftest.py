@@ -7,17 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from edgesdk.errors import ModelNotFound
 from edgesdk.graph import Application, FrameInfo, Plan, compile_applications, load_application
 from edgesdk.values import Detections
 
 SECOND = 1_000_000_000
-
-# A busy machine must not fail a property by its slowness, and a run must repeat the last one.
-settings.register_profile("graph", deadline=None, derandomize=True)
-settings.load_profile("graph")
 
 
 @dataclass(frozen=True)

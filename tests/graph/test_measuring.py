@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgesdk as edge
@@ -84,6 +84,7 @@ def test_who_appears_beyond_the_line_has_not_crossed_it(tracks: Tracks, at: At) 
     assert crossings(tracks, at, [(0.4, 0.5), (0.3, 0.5)]) == (0, 0)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
 def test_crossings_in_and_out_alternate(tracks_of_x) -> None:
     counter = LineCount(line=LINE, margin=0.01, anchor="bottom")
@@ -188,6 +189,7 @@ def test_a_filter_by_score_keeps_the_threshold_itself(tracks: Tracks, at: At) ->
     assert filtered(scored, at(0), score=0.3) == [1]
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_point_is_inside_a_triangle_exactly_if_it_is_below_its_edge(x: float, y: float) -> None:
     if abs(x - y) < 1e-9 or y in (0, 1) or x in (0, 1):

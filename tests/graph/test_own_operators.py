@@ -1,5 +1,6 @@
 """``@edge.operator``: functions and classes of the user's own."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +193,24 @@ def test_a_value_of_another_kind_than_announced_is_an_error(compiled, tracks, at
     with pytest.raises(edge.GraphError, match="silent: gave a NoneType, and is annotated to give "
                        "Detections"):  # fmt: skip
         last(plan).start().step(tracks(), at(0))
+
+
+def test_the_frames_information_comes_after_the_values(compiled) -> None:
+    @edge.operator(version=1)
+    def when(info: FrameInfo, rows: Detections) -> Detections:
+        return rows
+
+    with pytest.raises(edge.GraphError, match="when: write the parameter 'info' after the streams"):
+        plan_of(compiled, lambda camera: camera.detect("people").apply(when))
+
+
+def test_numpys_numbers_in_a_users_values_can_be_written() -> None:
+    fields = {"mean": np.float32(0.5), "parts": (np.int64(1), np.array([2, 3]))}
+    assert json.loads(json.dumps(Measurement("own", fields).to_json())) == {
+        "type": "own",
+        "mean": 0.5,
+        "parts": [1, [2, 3]],
+    }
 
 
 def test_frames_information_is_given_by_the_name_info(compiled, at) -> None:
