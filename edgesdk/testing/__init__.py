@@ -6,4 +6,5 @@ with contextlib.suppress(ImportError):
     import pytest
 
     # A failed assertion in the suite shows its values, as in one's own tests.
-    pytest.register_assert_rewrite("edgesdk.testing.conformance")
+    for _name in ("answers", "harness", "opening", "running", "subjects"):
+        pytest.register_assert_rewrite(f"edgesdk.testing.{_name}")
