@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -107,10 +108,13 @@ class Operator(Generic[V, W]):
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        try:
-            return typing.get_type_hints(self._step)
-        except Exception:  # a name that exists for the type checker only
-            return {}
+        found = {}
+        for name, annotation in self._step.__annotations__.items():
+            one = SimpleNamespace(__annotations__={name: annotation})
+            # One by one: a name that exists for the type checker only must not hide the others.
+            with contextlib.suppress(Exception):
+                found |= typing.get_type_hints(one, self._step.__globals__)
+        return found
 
     @cached_property
     def _stepped(self) -> list[inspect.Parameter]:

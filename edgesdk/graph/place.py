@@ -13,7 +13,7 @@ from edgesdk.errors import GraphError
 
 __all__ = ["Place", "did_you_mean", "mistake"]
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OURS = os.path.dirname(sys._getframe().f_code.co_filename) + os.sep
 
 
 @dataclass(frozen=True)

@@ -212,14 +212,3 @@ class Plan:
                 waiting.extend(self.operators[index].inputs)
         skipped = ("source", "selector")
         return tuple(i for i in sorted(found) if self.operators[i].role not in skipped)
-
-    def views_for_selectors(self, camera: str) -> tuple[int, ...]:
-        """The crops and zones that this camera's selectors look through, in order."""
-        found: set[int] = set()
-        waiting = [i for s in self.selectors_of[camera] for i in self.operators[s].inputs]
-        while waiting:
-            index = waiting.pop()
-            if self.operators[index].role != "source" and index not in found:
-                found.add(index)
-                waiting.extend(self.operators[index].inputs)
-        return tuple(sorted(found))

@@ -131,6 +131,11 @@ MISTAKES = {
         lambda camera: camera.detect("people").apply(left_of, share=camera),
         r"left_of: share= is given a stream; give streams without a name, in order",
     ),
+    "no announcement of what it gives": (
+        lambda camera: camera.detect("people").apply(seen).track(),
+        r"track: needs detections, and this is a stream of values of seen; annotate what it gives, "
+        r"such as -> edge.Detections",
+    ),
     "no stream": (
         lambda camera: camera.detect("people").apply(how_many, 3),
         r"how_many: expected a stream, not 3; parameters are given by name",

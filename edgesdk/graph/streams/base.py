@@ -284,7 +284,10 @@ def _no_such_operator(stream: Stream[Any], name: str) -> GraphError:
     for gives in ("frames", "detections", "tracks"):
         if hasattr(Stream._of[gives], name) and not isinstance(stream, Stream._of[gives]):
             first = _FIRST.get((stream._node.gives, gives))
-            if first is None:
+            if stream._node.custom is not None and stream._node.gives == "value":
+                what = f"values of {stream._node.custom.name}"
+                first = "annotate what it gives, such as -> edge.Detections"
+            elif first is None:
                 first = (
                     f"call it on a stream of {gives}"
                     if gives != "frames"
