@@ -134,13 +134,14 @@ class _Broker:
             self._struck = None
             self.batch_records = 64
             return Delivery(done=done)
-        self.close()
         away = ReceiverAway(gone or f"no acknowledgement from the broker in {_ACKNOWLEDGE_S:.0f} s")
-        return self._strike(entries, done, away)
+        delivery = self._strike(entries, done, away)
+        self.close()
+        return delivery
 
     def _strike(self, entries: Sequence[Entry], done: list[int], away: ReceiverAway) -> Delivery:
         """A record that the broker answers by hanging up must not hold up the others for ever."""
-        if done or self._aborted:
+        if done or self._aborted or self._gone is None:
             self._struck = None
             return Delivery(done=done, away=away)
         first = entries[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +18,14 @@ from edgesdk.store.outbox import Limits
 
 __all__ = ["SinkSet"]
 
+_PASSWORD = re.compile(r"^(\w+://)([^/:@]*):[^/]*@")
+
 
 class SinkSet:
     """Opens sinks by kind and parameters; equal ones are the same sink. Thread-safe.
 
-    Outboxes lie in *state*\\ ``/outbox``, one file for each place, named by what it is without
-    its credentials: a password may change over a restart. *limits* bound each outbox.
+    Outboxes lie in the folder ``outbox`` of *state*, one file for each place; a password may
+    change over a restart. *limits* bound each outbox.
     """
 
     def __init__(self, state: Path, limits: Limits | None = None) -> None:
@@ -74,30 +77,33 @@ class SinkSet:
         if kind == "mqtt":
             from edgesdk.sinks.mqtt import MqttSink
 
-            shown = f"mqtt:{redact(params['url'])}/{params['topic']}"
             return MqttSink(
                 params["url"],
                 params["topic"],
-                outbox=self._outbox(shown),
-                name=self._name(shown),
+                outbox=self._outbox("mqtt", params["url"], params["topic"]),
+                name=self._name(f"mqtt:{redact(params['url'])}/{params['topic']}"),
                 limits=self._limits,
             )
         if kind == "webhook":
-            from edgesdk.sinks.webhook import WebhookSink
+            from edgesdk.sinks.webhook import WebhookSink, shown
 
-            shown = f"webhook:{redact(params['url'])}"
             return WebhookSink(
-                outbox=self._outbox(shown), name=self._name(shown), limits=self._limits, **params
+                outbox=self._outbox("webhook", params["url"]),
+                name=self._name(f"webhook:{shown(params['url'])}"),
+                limits=self._limits,
+                **params,
             )
         raise UsageError(f"sink {kind!r}: expected jsonl, callback, mqtt or webhook")
 
-    def _name(self, shown: str) -> str:
+    def _name(self, wanted: str) -> str:
         taken = {sink.name for sink in self._sinks.values()}
-        names = (shown if n == 1 else f"{shown}#{n}" for n in range(1, len(taken) + 2))
+        names = (wanted if n == 1 else f"{wanted}#{n}" for n in range(1, len(taken) + 2))
         return next(name for name in names if name not in taken)
 
-    def _outbox(self, shown: str) -> Path:
-        return self._outboxes / f"{hashlib.sha256(shown.encode()).hexdigest()[:16]}.sqlite"
+    def _outbox(self, kind: str, url: str, *more: str) -> Path:
+        """One file for each place; the password is no part of it, and may change."""
+        place = "\n".join((kind, _PASSWORD.sub(r"\1\2@", url), *more))
+        return self._outboxes / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.sqlite"
 
 
 def _key(kind: str, params: Mapping[str, Any]) -> object:

@@ -162,19 +162,24 @@ class Sink:
     def _run(self) -> None:
         failures = 0
         while not self._closing.is_set():
-            if not self._outbox.wait(_IDLE_S):
-                continue
-            entries = self._outbox.peek(self._receiver.batch_records, self._receiver.batch_bytes)
-            if not entries:
-                continue
-            delivery = self._deliver(entries)
-            self._account(delivery)
-            if delivery.away is None:
-                failures = 0
-                continue
-            failures = 1 if delivery.done or delivery.refused else failures + 1
-            self._pause(failures, delivery.away)
+            if self._outbox.wait(_IDLE_S):
+                away, moved = self._deliver_some()
+                failures = 0 if away is None else 1 if moved else failures + 1
+                if away is not None:
+                    self._pause(failures, away)
         self._receiver.close()
+
+    def _deliver_some(self) -> tuple[ReceiverAway | None, bool]:
+        """Deliver the oldest; returns why a pause is due, and whether anything went."""
+        entries = self._outbox.peek(self._receiver.batch_records, self._receiver.batch_bytes)
+        if not entries:
+            # It said that something waits: the disk will not show it, and must not be asked in a
+            # tight loop.
+            error = self._outbox.counts().error
+            return (None if error is None else ReceiverAway(error)), False
+        delivery = self._deliver(entries)
+        self._account(delivery)
+        return delivery.away, bool(delivery.done or delivery.refused)
 
     def _deliver(self, entries: list[Entry]) -> Delivery:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from edgesdk.errors import UsageError
 from edgesdk.records import ResultRecord
@@ -19,13 +20,14 @@ from edgesdk.store.outbox import Entry, Limits
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["WebhookSink"]
+__all__ = ["WebhookSink", "shown"]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 10.0
 _POST_S = 30.0
 _LONGEST_RETRY_AFTER_S = 300.0
 _TRY_AGAIN = (408, 425, 429)
+_TOKEN = re.compile(r"(?<!/)/(?=[^/?#]*[0-9])(?=[^/?#]*[A-Za-z])[A-Za-z0-9_~-]{16,}(?=[/?#]|$)")
 
 
 class WebhookSink(Sink):
@@ -63,7 +65,7 @@ class _HttpServer:
     longest_pause_s = 30.0
 
     def __init__(self, url: str, batch: int, headers: dict[str, str]) -> None:
-        self.target = redact(url)
+        self.target = shown(url)
         self.secrets = credentials(url) | frozenset(headers.values())
         try:
             parts = urlsplit(url)
@@ -71,12 +73,14 @@ class _HttpServer:
             valid = valid and parts.port != 0
         except ValueError:
             valid = False
-        if not valid:
+        if not valid or parts.hostname is None:
             raise UsageError(f"webhook {self.target!r}: expected http://host/path or https")
         if not 1 <= batch <= 1000:
             raise UsageError(f"webhook {self.target!r}: batch = {batch}: expected 1 to 1000")
         self.batch_records = batch
-        self._url = url
+        # Not in the URL, which libraries log.
+        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._headers = {**headers, "Content-Type": "application/json"}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,10 +166,19 @@ class _HttpServer:
 
         if self._client is None:
             timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
-            self._client = httpx.AsyncClient(timeout=timeout, headers=self._headers)
+            self._client = httpx.AsyncClient(
+                timeout=timeout,
+                headers=self._headers,
+                auth=(self._user, self._password) if self._user or self._password else None,
+            )
         # Only the head of the answer is read: its body may be without end.
         async with self._client.stream("POST", self._url, content=body) as answer:
             return answer.status_code, answer.headers
+
+
+def shown(url: str) -> str:
+    """*url* without credentials: those of many services are a long part of the path."""
+    return _TOKEN.sub("/***", redact(url))
 
 
 def _retry_after(value: str) -> float:

@@ -1,3 +1,6 @@
+import contextlib
+import socket
+import threading
 import time
 
 import pytest
@@ -90,6 +93,80 @@ def test_a_broker_that_refuses_the_password_is_told_without_the_password(
     assert "hunter2" not in shown
     assert sink.stats().pending == 1
     assert sink.stats().state == "retrying"
+
+
+class TouchyBroker:
+    """Speaks enough MQTT to acknowledge, hang up on what contains `poison`, or stay silent."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.acknowledged = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError, IndexError),
+            connection,
+            connection.makefile("rb") as told,
+        ):
+            while True:
+                head = told.read(1)[0]
+                length = shift = 0
+                while True:
+                    byte = told.read(1)[0]
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                body = told.read(length)
+                if not self.answers:
+                    continue
+                if head >> 4 == 1:  # CONNECT
+                    connection.sendall(b"\x20\x02\x00\x00")
+                elif head >> 4 == 3:  # PUBLISH
+                    if b"poison" in body:
+                        return
+                    topic = int.from_bytes(body[:2], "big")
+                    connection.sendall(b"\x40\x02" + body[2 + topic : 4 + topic])
+                    self.acknowledged += 1
+
+
+def test_a_record_that_makes_the_broker_hang_up_does_not_hold_up_the_others(
+    tmp_path, record, monkeypatch
+):
+    monkeypatch.setattr("edgesdk.sinks.mqtt._STRIKES", 2)
+    touchy = TouchyBroker(answers=True)
+    sink = MqttSink(f"mqtt://127.0.0.1:{touchy.port}", outbox=tmp_path / "o.sqlite")
+    sink.start()
+    for sequence in range(5):
+        sink.put(record(sequence, camera="poison" if sequence == 2 else "door"))
+    assert sink.flush(20)
+    stats = sink.stats()
+    sink.close()
+    touchy.listener.close()
+    assert (stats.delivered, stats.discarded) == (4, 1)
+
+
+def test_closing_does_not_wait_for_a_broker_that_says_nothing(tmp_path, record):
+    silent = TouchyBroker(answers=False)
+    sink = MqttSink(f"mqtt://127.0.0.1:{silent.port}", outbox=tmp_path / "o.sqlite")
+    sink.start()
+    sink.put(record(1))
+    started = time.monotonic()
+    sink.close(1.5)
+    assert time.monotonic() - started < 2
+    silent.listener.close()
+    again = MqttSink(f"mqtt://127.0.0.1:{silent.port}", outbox=tmp_path / "o.sqlite")
+    assert again.stats().pending == 1
+    again.close()
 
 
 @pytest.mark.parametrize("url", ["http://host", "mqtt://", "mqtt://host:port", "host"])

@@ -48,6 +48,13 @@ def test_a_new_password_finds_the_records_of_the_old_one(tmp_path, receiver, rec
     assert receiver.sequences == [1]
 
 
+def test_places_that_differ_by_a_token_only_are_kept_apart(sinks):
+    urls = [f"http://127.0.0.1:9/{token}?token={token}" for token in ("a1" * 10, "b2" * 10)]
+    first, second = (sinks.open("webhook", {"url": url}) for url in urls)
+    assert first.name == "webhook:http://127.0.0.1:9/***?token=***"
+    assert second.name == first.name + "#2"
+
+
 def test_a_kind_that_there_is_not_is_told(sinks):
     with pytest.raises(UsageError, match="expected jsonl, callback, mqtt or webhook"):
         sinks.open("pigeon", {})

@@ -95,7 +95,7 @@ def test_a_redirection_is_not_followed_but_told(hook, receiver, record, eventual
 
 
 def test_a_user_and_password_are_sent_and_never_shown(hook, receiver, record, caplog, eventually):
-    caplog.set_level(logging.DEBUG, logger="edgesdk")
+    caplog.set_level(logging.DEBUG)
     receiver.answer = lambda records: (500, {})
     url = receiver.url.replace("127.0.0.1", "bob:hunter%402@127.0.0.1")
     sink = hook(url, headers={"X-Token": "abracadabra"})
@@ -106,6 +106,13 @@ def test_a_user_and_password_are_sent_and_never_shown(hook, receiver, record, ca
     assert "500" in shown
     for secret in ("bob", "hunter", "Ym9iOmh1", "abracadabra"):
         assert secret not in shown
+
+
+def test_a_token_in_the_path_is_not_shown(tmp_path):
+    url = "https://hooks.example/services/T02ABCDEF/a8f3kq02mmzx71b0c9/readings"
+    sink = WebhookSink(url, outbox=tmp_path / "o.sqlite")
+    assert sink.target == "https://hooks.example/services/T02ABCDEF/***/readings"
+    sink.close()
 
 
 def test_closing_does_not_wait_for_a_server_that_does_not_answer(
