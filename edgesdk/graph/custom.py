@@ -102,13 +102,11 @@ class Operator(Generic[V, W]):
         """The function that is called for each frame."""
         if isinstance(self.function, FunctionType):
             return self.function
-        step = getattr(self.function, "step", None)
-        assert isinstance(step, FunctionType)
-        return step
+        return cast(FunctionType, self.function.step)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        found = {}
+        found: dict[str, Any] = {}
         for name, annotation in self._step.__annotations__.items():
             one = SimpleNamespace(__annotations__={name: annotation})
             # One by one: a name that exists for the type checker only must not hide the others.
