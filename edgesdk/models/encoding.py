@@ -154,7 +154,9 @@ class ImageEncoder:
             self._affine(pixels, out, 0)
 
     def _map_plane(self, plane: NDArray[np.uint8], out: NDArray[Any], channel: int) -> None:
-        if self._table is not None and self.dtype.itemsize == 1:
+        if self._table is None:
+            np.copyto(out, plane)
+        elif self.dtype.itemsize == 1:
             mapped = cv2.LUT(plane, np.ascontiguousarray(self._table[channel]))
             np.copyto(out, mapped.view(np.int8) if out.dtype == np.int8 else mapped)
         else:

@@ -126,12 +126,13 @@ def infer_roles(missing: Sequence[str], tensors: Mapping[str, Any]) -> dict[str,
     shapes = {n: tuple(t.shape) for n, t in tensors.items()}
     if len(missing) == 1 and len(shapes) == 1:
         return {missing[0]: next(iter(shapes))}
+    deepest = max((len(shape) for shape in shapes.values()), default=0)
     rules: dict[str, Callable[[str], bool]] = {
-        "boxes": lambda n: len(shapes[n]) >= 2 and shapes[n][-1] in _BOX_WIDTHS,
+        "boxes": lambda n: len(shapes[n]) == max(deepest, 2) and shapes[n][-1] in _BOX_WIDTHS,
         "detections": lambda n: shapes[n][-1:] == (7,),
         "predictions": lambda n: len(shapes[n]) == 3,
         "count": lambda n: len(shapes[n]) == 1 or shapes[n] in ((1, 1), ()),
-        "classes": lambda n: np.dtype(tensors[n].dtype).kind in "iu" or "class" in n.lower(),
+        "classes": lambda n: np.dtype(tensors[n].dtype).kind in "iu" or _hinted("classes", n),
         "scores": lambda n: np.dtype(tensors[n].dtype).kind == "f",
         "vector": lambda n: len(shapes[n]) >= 2,
     }
@@ -140,12 +141,24 @@ def infer_roles(missing: Sequence[str], tensors: Mapping[str, Any]) -> dict[str,
     for role in rules:
         if role in missing:
             fitting = [n for n in left if rules[role](n)]
-            if role == "scores" and len(fitting) > 1:
-                fitting = [n for n in fitting if "score" in n.lower()] or fitting
+            if len(fitting) > 1:
+                fitting = [n for n in fitting if _hinted(role, n)]
             if len(fitting) == 1:
                 inferred[role] = fitting[0]
                 left.discard(fitting[0])
     return inferred
+
+
+_HINTS = {
+    "boxes": ("box", "regress", "location"),
+    "count": ("num", "count"),
+    "classes": ("class", "label"),
+    "scores": ("score", "conf", "prob", "logit", "class"),
+}
+
+
+def _hinted(role: str, name: str) -> bool:
+    return any(hint in name.lower() for hint in _HINTS.get(role, ()))
 
 
 _BOX_WIDTHS = (4, 16, 18)  # 16, 18: boxes followed by 6 or 7 key points, as MediaPipe has them
