@@ -98,11 +98,9 @@ class Operator(Generic[V, W]):
             ) from None
 
     @cached_property
-    def _step(self) -> FunctionType:
+    def _step(self) -> Any:
         """The function that is called for each frame."""
-        if isinstance(self.function, FunctionType):
-            return self.function
-        return cast(FunctionType, self.function.step)
+        return self.function if isinstance(self.function, FunctionType) else self.function.step
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
