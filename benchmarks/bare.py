@@ -29,7 +29,7 @@ class SsdliteLoop:
         network.reshape({network.input(0).any_name: [1, 300, 300, 3]})
         settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         self.request = core.compile_model(network, "CPU", settings).create_infer_request()
-        self.names = {port.any_name: port for port in self.request.model_outputs}
+        self.names = {name: port for port in self.request.model_outputs for name in port.names}
 
     def run(self, video: Path, frames: int, warm_up: int = 20) -> tuple[int, float, list[int]]:
         found: list[int] = []
@@ -44,10 +44,10 @@ class SsdliteLoop:
         """Rows ``x1, y1, x2, y2, score, label id`` in pixels of *image* (RGB)."""
         height, width = image.shape[:2]
         outputs = self.request.infer({0: cv2.resize(image, (300, 300))[None]})
-        scores = outputs[self.names["detection_scores"]][0]
+        scores = outputs[self.names["detection_scores:0"]][0]
         keep = scores >= score
-        boxes = outputs[self.names["detection_boxes"]][0][keep][:, [1, 0, 3, 2]]
-        labels = outputs[self.names["detection_classes"]][0][keep]
+        boxes = outputs[self.names["detection_boxes:0"]][0][keep][:, [1, 0, 3, 2]]
+        labels = outputs[self.names["detection_classes:0"]][0][keep]
         boxes = boxes * np.array([width, height, width, height], np.float32)
         return np.column_stack([boxes, scores[keep], labels])
 

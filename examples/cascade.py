@@ -10,5 +10,4 @@ import edgesdk as edge
 @edge.app(deadline="1s")
 def colours(camera: edge.Camera):
     persons = camera.sample(fps=5).detect("person-ssdlite", classes=["person"], score=0.5)
-    dressed = persons.classify("colour", top=1, name="colour")
-    return {"people": dressed.track()}
+    return {"people": persons.classify("colour", top=1, name="colour")}
