@@ -44,7 +44,7 @@ _FLEX = re.compile(r"Node number \d+ \((Flex\w+)\)")
 
 
 class LiteRt:
-    """See :class:`edgesdk.inference.Backend`. Thread-safe."""
+    """See ``edgesdk.inference.Backend``. Thread-safe."""
 
     name = NAME
     api = API

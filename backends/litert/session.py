@@ -70,7 +70,7 @@ def _spec(detail: dict[str, Any]) -> TensorSpec:
 
 
 class LiteRtSession(CheckedSession):
-    """See :class:`edgesdk.inference.Session`."""
+    """See ``edgesdk.inference.Session``."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ _LACKING = (
 
 
 class OnnxRuntime:
-    """See :class:`edgesdk.inference.Backend`. Thread-safe."""
+    """See ``edgesdk.inference.Backend``. Thread-safe."""
 
     name = NAME
     api = API

@@ -107,7 +107,7 @@ def _dtype(found: Any) -> str:
 
 
 class OnnxSession(CheckedSession):
-    """See :class:`edgesdk.inference.Session`."""
+    """See ``edgesdk.inference.Session``."""
 
     def __init__(
         self,

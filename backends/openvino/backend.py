@@ -41,7 +41,7 @@ _KINDS: dict[str, Any] = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
 
 
 class OpenVino:
-    """See :class:`edgesdk.inference.Backend`. Thread-safe; one ``ov.Core`` a process."""
+    """See ``edgesdk.inference.Backend``. Thread-safe; one ``ov.Core`` a process."""
 
     name = NAME
     api = API

@@ -136,7 +136,7 @@ def _failure(error: BaseException) -> InferFailed | OutOfMemory:
 
 
 class OpenVinoSession(CheckedSession):
-    """See :class:`edgesdk.inference.Session`.
+    """See ``edgesdk.inference.Session``.
 
     ``submit`` starts a request of the runtime's and one thread waits for them in the order of
     submission: so tickets end in order and an error always reaches its ticket (a runtime callback

@@ -1,8 +1,8 @@
 """Inference: the protocol between edgesdk and a runtime, and how runtimes are found.
 
 A *backend* adapts one runtime. It is an object that the entry-point group ``edgesdk.backends``
-names, and it follows :class:`Backend`; a loaded model is a :class:`Session`. Whoever writes one
-derives its session from :class:`CheckedSession` and runs ``edgesdk.testing.conformance`` on it.
+names, and it follows ``Backend``; a loaded model is a ``Session``. Whoever writes one
+derives its session from ``CheckedSession`` and runs ``edgesdk.testing.conformance`` on it.
 
 This package imports no runtime.
 """

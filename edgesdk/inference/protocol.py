@@ -185,10 +185,11 @@ class ArtefactStore(Protocol):
 class LoadOptions:
     """How to load a model.
 
-    threads: of this session; 0 = the runtime's default. batches: sizes wanted; ``describe`` says
-    which are usable. precision: ``exact`` keeps float32 arithmetic where the model is float32;
-    ``fast`` lets the runtime choose (bfloat16 on some CPUs). store: where prepared artefacts are
-    kept; None = they are not.
+    threads: of this session; 0 = the cores that this process may use. batches: sizes wanted;
+    ``describe`` says which are usable. precision: ``exact`` keeps float32 arithmetic where the
+    model is float32, so that backends agree; ``fast`` lets the runtime choose, as it does by
+    itself (OpenVINO: bfloat16 on CPUs that have it). store: where prepared artefacts are kept;
+    None = they are not.
     """
 
     threads: int = 0
@@ -226,7 +227,9 @@ class Session(Protocol):
     runtime works.
     """
 
-    def describe(self) -> IOSpec: ...
+    def describe(self) -> IOSpec:
+        """What was loaded and where it runs; answers after ``unload`` too."""
+        ...
 
     def warm(self, batches: Sequence[int] = (), rounds: int = 3) -> dict[int, int]:
         """Runs each batch size *rounds* times on zeros (none given: all that are verified).
@@ -238,7 +241,7 @@ class Session(Protocol):
     def infer(self, inputs: Mapping[str, NDArray[Any]]) -> Tensors:
         """Blocks until the outputs are there, by name.
 
-        inputs: by name, dtype and shape as :meth:`describe` says, axis 0 multiplied by one of its
+        inputs: by name, dtype and shape as ``describe`` says, axis 0 multiplied by one of its
         batches; they are only read. The outputs belong to the caller: no later call changes
         them. Raises InputMismatch, InferFailed, OutOfMemory, DeviceLost; UsageError after unload.
         """
@@ -250,12 +253,14 @@ class Session(Protocol):
         """Starts an inference; blocks while ``max_inflight`` are unfinished.
 
         The inputs are copied before it returns. *done* is called in a thread of the session, must
-        not block, and may not call the session. Raises like :meth:`infer` for the inputs; what
+        not block, and may not call the session. Raises like ``infer`` for the inputs; what
         fails later is raised by ``Ticket.result``.
         """
         ...
 
-    def stats(self) -> Stats: ...
+    def stats(self) -> Stats:
+        """Counts since it was loaded; answers after ``unload`` too."""
+        ...
 
     def unload(self) -> None:
         """Gives back what the session holds, after the inferences in flight. Idempotent."""

@@ -20,7 +20,7 @@ from edgesdk.inference.tickets import Ticket
 class CheckedSession(ABC):
     """Base of sessions: checks inputs, runs one inference at a time, counts, unloads once.
 
-    A backend gives :meth:`_run` and :meth:`_release`. Submitted inferences run in one thread that
+    A backend gives ``_run`` and ``_release``. Submitted inferences run in one thread that
     the first ``submit`` starts; a backend that overlaps them overrides ``submit``.
     """
 

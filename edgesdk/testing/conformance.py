@@ -12,7 +12,7 @@
             return MyBackend()
 
 The small models are made on the spot (``pip install onnx`` or ``ai-edge-litert``). A backend with
-a file format of its own overrides :meth:`BackendConformance.make_subject`.
+a file format of its own overrides ``BackendConformance.make_subject``.
 """
 
 from edgesdk.testing.answers import Answers
@@ -24,7 +24,7 @@ __all__ = ["BackendConformance", "Subject", "onnx_subject", "tflite_subject"]
 
 
 class BackendConformance(Answers, Running, Opening):
-    """The suite. Subclass with a name that starts with ``Test``, and give :meth:`make_backend`.
+    """The suite. Subclass with a name that starts with ``Test``, and give ``make_backend``.
 
     format: of the models that are made, ``onnx`` or ``tflite``. device: default the backend's
     first. load_cycles, growth_limit: how often a model is loaded and unloaded, and the bytes by

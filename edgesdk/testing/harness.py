@@ -12,7 +12,7 @@ from edgesdk.testing.subjects import Subject, onnx_subject, tflite_subject
 
 
 class Harness:
-    """What the tests of the suite share; see :class:`edgesdk.testing.conformance`."""
+    """What the tests of the suite share; see ``edgesdk.testing.conformance``."""
 
     format = "onnx"
     device = ""

@@ -23,7 +23,7 @@ _TYPES = {
 
 
 class TfliteWriter:
-    """One subgraph; a tensor is the number that :meth:`tensor` or :meth:`constant` gave."""
+    """One subgraph; a tensor is the number that ``tensor`` or ``constant`` gave."""
 
     def __init__(self) -> None:
         from ai_edge_litert import (  # type: ignore[import-untyped]
