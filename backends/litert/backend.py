@@ -7,6 +7,8 @@ import re
 import threading
 from typing import Any
 
+import numpy as np
+
 from edgesdk.errors import (
     BackendUnavailable,
     Cancelled,
@@ -19,7 +21,7 @@ from edgesdk.errors import (
     PrepareFailed,
 )
 from edgesdk.inference import batching
-from edgesdk.inference.files import check_file
+from edgesdk.inference.files import check_file, check_size
 from edgesdk.inference.host import cores, processor
 from edgesdk.inference.protocol import (
     API,
@@ -123,6 +125,9 @@ class LiteRt:
             raise _reading(model, error) from error
         details = interpreter.get_input_details()
         shapes = _shapes(details, model, size)
+        for detail in details:
+            item = np.dtype(detail["dtype"]).itemsize
+            check_size(model.path.name, detail["name"], shapes[detail["name"]], item)
         try:
             for detail in details:
                 wanted = shapes[detail["name"]]

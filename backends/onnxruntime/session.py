@@ -6,7 +6,10 @@ import ctypes
 import gc
 from typing import Any
 
+import numpy as np
+
 from edgesdk.errors import CardError, InferFailed, ModelUnsupported, OutOfMemory
+from edgesdk.inference.files import check_size
 from edgesdk.inference.protocol import IOSpec, ModelFile, Tensors, TensorSpec
 from edgesdk.inference.session import CheckedSession
 
@@ -49,6 +52,9 @@ class Graph:
         self.open_batch = all(i.shape and not isinstance(i.shape[0], int) for i in inputs)
         known: dict[str, int] = {}
         self.inputs = tuple(self._input(i, card, known) for i in inputs)
+        for spec in self.inputs:
+            item = np.dtype(spec.dtype).itemsize
+            check_size(card.path.name, spec.name, spec.shape, item)
         self.outputs = tuple(
             TensorSpec(
                 o.name,

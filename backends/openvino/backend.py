@@ -14,7 +14,7 @@ import numpy as np
 
 from edgesdk.errors import BackendUnavailable, Cancelled, CardError, DeviceUnavailable, EdgeError
 from edgesdk.inference import batching
-from edgesdk.inference.files import check_file
+from edgesdk.inference.files import check_file, check_size
 from edgesdk.inference.protocol import (
     API,
     Artifact,
@@ -224,6 +224,11 @@ class OpenVino:
         core = self.core()
         network = read()
         shapes = _shapes(network, model, batch)
+        for port, shape in shapes.items():
+            if shape.rank.is_dynamic:
+                continue
+            dims = [None if d.is_dynamic else d.get_length() for d in shape]
+            check_size(model.path.name, names_of(port)[0], dims, port.element_type.size)
         try:
             network.reshape(shapes)
         except Exception as error:

@@ -12,6 +12,7 @@ from edgesdk.errors import (
     CardError,
     DeviceUnavailable,
     DigestMismatch,
+    ModelError,
     ModelInvalid,
     ModelUnsupported,
 )
@@ -21,6 +22,7 @@ from edgesdk.inference import (
     open_session,
 )
 from edgesdk.testing.harness import Harness
+from edgesdk.testing.memory import resident_bytes
 from edgesdk.testing.subjects import Subject, needs
 
 
@@ -90,6 +92,16 @@ class Opening(Harness):
     ) -> None:
         with pytest.raises(CardError, match="image"):
             open_session(backend, ModelFile(subject.cnn, inputs={"image": (1, 5, 7)}), on)
+
+    def test_a_card_cannot_ask_for_more_memory_than_there_is(
+        self, backend: Backend, session: Session, subject: Subject, on: str
+    ) -> None:
+        (image,) = session.describe().inputs
+        bomb = tuple(10**6 if (n or 0) > 3 else n or 1 for n in image.shape)
+        before = resident_bytes()
+        with pytest.raises(ModelError, match="image"):
+            open_session(backend, ModelFile(subject.cnn, inputs={"image": bomb}), on)
+        assert resident_bytes() - before < 256 << 20
 
     def test_prepare_can_be_cancelled(self, backend: Backend, subject: Subject, on: str) -> None:
         cancel = threading.Event()
