@@ -112,8 +112,8 @@ class ContainerReader:
             raise _named(self._source, error, heard) from None
         if index == 0:
             raise CaptureError(
-                f"{self._source.redacted}: no picture could be decoded ({self.decode_errors} "
-                f"damaged packets); this is not {self.codec}, or it is damaged"
+                f"{self._source.redacted}: no picture could be decoded; this is not {self.codec}, "
+                f"or damaged, or larger than max_pixels={self._source.max_pixels}"
             )
         self.note = self._missing(index)
 

@@ -94,12 +94,12 @@ class _GObjectReader:
 
     def _failure(self) -> CaptureError:
         gst = self._gst
-        message = self._pipeline.get_bus().pop_filtered(gst.MessageType.ERROR | gst.MessageType.EOS)
-        if message is None:
-            return Silent(f"{self._source.redacted}: silent for {self._source.timeout * 2:g} s")
-        if message.type == gst.MessageType.EOS:
+        message = self._pipeline.get_bus().pop_filtered(gst.MessageType.ERROR)
+        if message is not None:
+            return _error(self._source, str(message.parse_error()[0].message))
+        if self._sink.get_property("eos"):
             return _error(self._source, "the pipeline ended")
-        return _error(self._source, str(message.parse_error()[0].message))
+        return Silent(f"{self._source.redacted}: silent for {self._source.timeout * 2:g} s")
 
     def close(self) -> None:
         self._pipeline.set_state(self._gst.State.NULL)
@@ -113,7 +113,7 @@ class _OpenCvReader:
 
         self.decode_errors = 0
         self._source = source
-        if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+        if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
             raise _error(
                 source,
                 "nothing here brings GStreamer; install PyGObject (Debian: python3-gi "

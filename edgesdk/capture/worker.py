@@ -7,10 +7,13 @@ a password, comes through standard input; NAME is there for whoever reads ``ps``
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import random
+import resource
 import signal
 import sys
+import time
 from typing import Any
 
 import msgspec
@@ -26,6 +29,15 @@ from edgesdk.errors import CaptureError
 CONFIG_BYTES_MAX = 1 << 20
 SECOND = 1_000_000_000
 _PR_SET_PDEATHSIG = 1
+# A connection that lasted so long was a good one.
+STABLE_SECONDS = 5.0
+# One that was shorter, and gave frames all the same: a server that plays short files, or a camera
+# at the edge of its radio. It is worth trying often, and not in a loop.
+WORKED_WAIT_MAX = 1.0
+# What a decoder may need besides the pictures themselves, and bytes a pixel for those that
+# H.264 and H.265 may keep (16, of 1.5 bytes, twice over).
+MEMORY_BASE = 1 << 29
+MEMORY_PER_PIXEL = 48
 
 
 def main() -> int:
@@ -34,6 +46,7 @@ def main() -> int:
     control = Control(0, report, config, rest)
     _die_with(config.agent, control)
     control.start()
+    _bound_memory(config.source)
     publisher = Publisher(config, control)
     try:
         if config.source.live:
@@ -72,6 +85,17 @@ def _die_with(agent: int, control: Control) -> None:
         raise SystemExit(0)
 
 
+def _bound_memory(source: Source) -> None:
+    """A last wall, should a decoder ask for more than ``max_pixels`` lets it."""
+    # A dump of a crashed decoder takes a second to write, and has the password in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if source.kind is not Kind.GST:
+        limit = MEMORY_BASE + MEMORY_PER_PIXEL * source.max_pixels
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        if most == resource.RLIM_INFINITY or limit < most:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
 def _reader(source: Source, control: Control) -> Reader:
     if source.kind is Kind.SYNTHETIC:
         from edgesdk.capture.synthetic import SyntheticReader
@@ -93,11 +117,12 @@ def _reader(source: Source, control: Control) -> Reader:
 def _reconnect_for_ever(source: Source, control: Control, publisher: Publisher) -> None:
     backoff = Backoff(random.random)
     while True:
-        before = publisher.frames
+        before, began = publisher.frames, time.monotonic()
         reason = _connect_once(source, control, publisher)
-        if publisher.frames > before:
+        worked = publisher.frames > before
+        if worked and time.monotonic() - began > STABLE_SECONDS:
             backoff.reset()
-        wait = backoff.next()
+        wait = min(backoff.next(), WORKED_WAIT_MAX if worked else math.inf)
         control.set(
             state=CameraState.RECONNECTING,
             reason=f"{reason}; next try in {wait:.1f} s (failures in a row: {backoff.failures})",
