@@ -116,8 +116,14 @@ def receiver() -> Iterator[HttpReceiver]:
 
 
 BROKER = """
-import asyncio, sys
+import asyncio, json, sys
 from amqtt.broker import Broker
+from amqtt.plugins.base import BasePlugin
+
+class Recorder(BasePlugin):
+    async def on_broker_message_received(self, *, client_id, message):
+        with open(sys.argv[3], "a") as file:
+            print(json.dumps([message.topic, json.loads(message.data)]), file=file)
 
 async def serve():
     password_file = sys.argv[2]
@@ -126,7 +132,7 @@ async def serve():
         auth = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": password_file}}
     config = {
         "listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[1]}},
-        "plugins": auth,
+        "plugins": {**auth, "__main__.Recorder": {}},
     }
     broker = Broker(config)
     await broker.start()
@@ -138,53 +144,39 @@ asyncio.run(serve())
 
 
 class BrokerProcess:
-    """amqtt in a process of its own, and a subscriber that notes what it is sent."""
+    """amqtt in a process of its own, which notes what it is sent; killed when it is stopped."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.password_file = ""
-        self.messages: list[tuple[str, dict]] = []
         self._log = folder / "broker.log"
+        self._notes = folder / "broker.jsonl"
         self._process: subprocess.Popen[str] | None = None
-        self._subscriber = None
+
+    @property
+    def messages(self) -> list[tuple[str, dict]]:
+        """Topic and payload of each, over all of the broker's lives."""
+        if not self._notes.exists():
+            return []
+        whole, _, _ = self._notes.read_text().rpartition("\n")
+        return [tuple(json.loads(line)) for line in whole.splitlines()]
 
     @property
     def sequences(self) -> list[int]:
         return [message["sequence"] for _, message in self.messages]
 
-    def start(self, *, subscribe: bool = True) -> None:
+    def start(self) -> None:
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", BROKER, str(self.port), self.password_file],
+                [sys.executable, "-c", BROKER, str(self.port), self.password_file, self._notes],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n", self._log.read_text()
-        if subscribe:
-            self._subscribe()
-
-    def _subscribe(self) -> None:
-        from paho.mqtt.client import Client
-        from paho.mqtt.enums import CallbackAPIVersion
-
-        subscribed = threading.Event()
-        self._subscriber = client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
-        client.on_connect = lambda *_: client.subscribe("#", qos=1)
-        client.on_subscribe = lambda *_: subscribed.set()
-        client.on_message = lambda _client, _data, message: self.messages.append(
-            (message.topic, json.loads(message.payload))
-        )
-        client.connect("127.0.0.1", self.port)
-        client.loop_start()
-        assert subscribed.wait(10)
 
     def stop(self) -> None:
-        if self._subscriber is not None:
-            self._subscriber.disconnect()
-            self._subscriber.loop_stop()
-            self._subscriber = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -50,6 +50,7 @@ def test_nothing_is_lost_while_the_broker_is_stopped_and_restarted(
     for sequence in range(20):
         sink.put(record(sequence))
     assert sink.flush(10)
+    eventually(lambda: len(broker.messages) == 20)
     broker.stop()
     for sequence in range(20, 60):
         sink.put(record(sequence))
@@ -84,7 +85,7 @@ def test_a_broker_that_refuses_the_password_is_told_without_the_password(
 ):
     (tmp_path / "passwords").write_text("somebody:not-a-hash\n")
     broker.password_file = str(tmp_path / "passwords")
-    broker.start(subscribe=False)
+    broker.start()
     sink = publish(user="bob:hunter2@")
     sink.put(record(1))
     eventually(lambda: sink.stats().last_error)
