@@ -41,6 +41,8 @@ def draft_card(path: Path) -> Draft:
         known = ", ".join(_BACKENDS)
         raise ModelInvalid(f"{path}: neither a card (.toml, .json) nor a model ({known})")
     facts = read_facts(path)
+    if facts.post_processing:  # an op of TFLite's own, which OpenVINO does not translate
+        backends = ("litert",)
     lacking: list[str] = []
     decode = _decode(facts, lacking)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "model"

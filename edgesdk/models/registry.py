@@ -13,6 +13,7 @@ from typing import Literal
 
 from edgesdk.errors import CardError, EdgeError, ModelError, ModelNotFound
 from edgesdk.models import catalogue
+from edgesdk.models.agreement import compare
 from edgesdk.models.archives import storage_error
 from edgesdk.models.card import ModelCard, load_card
 from edgesdk.models.packages import Progress, Wanted, fetch
@@ -86,12 +87,14 @@ class ModelRegistry:
     def add(self, path: Path | str) -> ModelCard:
         """Registers a card by its path, after checking it and the files it has.
 
-        :raises CardError, DigestMismatch, ModelNotFound: see :meth:`ModelCard.check_file`.
+        :raises CardError: the card is wrong, or does not fit its files.
+        :raises ModelInvalid, DigestMismatch, ModelNotFound: a file is damaged, other, not there.
         """
         card = load_card(Path(path))
         for variant in card.variants:
             if variant.source is None or card.is_present(variant):
                 card.check_file(variant)
+                compare(card, variant, card.facts_of(variant)).require(card, variant)
         with self._locked():
             index = self._read_index()
             index[card.name] = str(card.path.resolve())

@@ -53,7 +53,7 @@ def _read_model(model: Table, path: Path) -> FileFacts:
     notes = {}
     if model.text(3):
         notes["description"] = model.text(3)[:300]
-    metadata = _metadata(model)
+    metadata = _metadata(model, path)
     if metadata is not None:
         facts.update(_read_metadata(metadata, len(inputs)))
         notes["metadata"] = metadata.text(0)[:300]
@@ -93,7 +93,7 @@ def _post_processing(
     return {}
 
 
-def _metadata(model: Table) -> Table | None:
+def _metadata(model: Table, path: Path) -> Table | None:
     for entry in model.tables(6):
         if entry.text(0) == "TFLITE_METADATA":
             buffers = model.tables(4)
@@ -101,7 +101,7 @@ def _metadata(model: Table) -> Table | None:
             if index < len(buffers):
                 data = buffers[index].raw(0)
                 if data[4:8] == b"M001":
-                    return Buffer(data, "TFLite metadata").root()
+                    return Buffer(data, f"{path}: metadata").root()
     return None
 
 
