@@ -28,15 +28,21 @@ DOCUMENTS = {
     "graph": "edgesdk.graph.drawing:GraphDocument",
     "doctor": "edgesdk.cli.doctor:DoctorDocument",
     "bench": "edgesdk.cli.bench:BenchDocument",
+    "models-list": "edgesdk.models.documents:ModelsDocument",
+    "models-show": "edgesdk.models.documents:ModelDocument",
+    "models-add": "edgesdk.models.documents:ModelDocument",
+    "models-pull": "edgesdk.models.documents:PullDocument",
+    "models-verify": "edgesdk.models.documents:VerifyDocument",
     "web-cameras": "edgesdk.web.documents:CamerasDocument",
     "web-health": "edgesdk.web.documents:HealthDocument",
     "web-ready": "edgesdk.web.documents:ReadyDocument",
     "model-card": "edgesdk.models.schema:CardDocument",
+    "model-golden": "edgesdk.models.golden:GoldenDocument",
     "config": "edgesdk.config:Config",
 }
-"""The documents by name: those a program writes, and last the two that a person writes."""
+"""The documents by name: those edgesdk writes, and last those it reads."""
 
-_WRITTEN_BY_HAND = ("model-card", "config")
+_READ = ("model-card", "model-golden", "config")
 
 _MARKUP = re.compile(r"(?::\w+:)?`+~?([^`]*)`+")
 _REF = "#/$defs/{name}"
@@ -101,9 +107,9 @@ _OUTPUTS = {
 def schema(name: str) -> dict[str, Any]:
     """The JSON Schema of the document *name*, one of :data:`DOCUMENTS`."""
     module, _, kind = DOCUMENTS[name].partition(":")
-    by_hand = name in _WRITTEN_BY_HAND
-    made = _schema_of(getattr(importlib.import_module(module), kind), required=not by_hand)
-    if by_hand:
+    read = name in _READ
+    made = _schema_of(getattr(importlib.import_module(module), kind), required=not read)
+    if read:
         for part in (made, *made["$defs"].values()):
             if "properties" in part:
                 part["additionalProperties"] = False
@@ -175,6 +181,8 @@ def _custom_type(kind: type[Any]) -> dict[str, Any]:
     forms = {"Duration": DURATION_FORM, "ListenAddress": LISTEN_FORM}
     if kind.__name__ in forms:
         return {"type": "string", "description": forms[kind.__name__]}
+    if kind is object:
+        return {"description": "any value"}
     raise NotImplementedError(kind)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgesdk.config import Config
-from edgesdk.records import CaptureTime, ResultRecord, encode
+from edgesdk.records import CaptureTime, DemoSummary, ResultRecord, encode
 from edgesdk.schemas import DOCUMENTS, main, schema
 from edgesdk.toml_struct import tomllib
 from edgesdk.values import Classification, Detections, Embedding, Measurement, RawOutputs
@@ -85,6 +85,11 @@ def test_a_run_prints_a_run_document_whose_counts_add_up(run_of_an_application):
     assert frames["captured"] == frames["skipped_sample"] + frames["held"] + frames["passed"]
 
 
+def test_a_demo_is_a_run_that_says_where_its_files_are(run_of_an_application):
+    run = json.loads(run_of_an_application[0]) | {"command": "demo", "results": "results.jsonl"}
+    check("demo", encode(msgspec.convert(run | {"picture": None}, DemoSummary)))
+
+
 def test_each_line_of_the_results_is_a_result(run_of_an_application):
     lines = run_of_an_application[1]
     assert len(lines) > 5
@@ -104,6 +109,27 @@ def test_a_failure_is_an_error_document_with_its_exit_code(tmp_path):
 
 def test_doctor_prints_a_doctor_document(tmp_path):
     check("doctor", edgesdk("doctor", cwd=tmp_path))
+
+
+@pytest.fixture
+def colour(tmp_path, monkeypatch):
+    """The example's model, added to a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    card = ROOT / "examples" / "models" / "colour.toml"
+    return check("models-add", edgesdk("models", "add", str(card), cwd=tmp_path))["model"]["name"]
+
+
+def test_the_models_commands_print_their_documents(tmp_path, colour):
+    listed = check("models-list", edgesdk("models", "list", cwd=tmp_path))
+    assert colour in {model["name"] for model in listed["models"]}
+    check("models-show", edgesdk("models", "show", colour, cwd=tmp_path))
+    check("models-pull", edgesdk("models", "pull", colour, cwd=tmp_path))
+    assert check("models-verify", edgesdk("models", "verify", colour, cwd=tmp_path))["agrees"]
+
+
+def test_bench_prints_a_bench_document(tmp_path, colour):
+    words = ("bench", colour, "--seconds", "0.02", "--batches", "1", "--threads", "1")
+    assert check("bench", edgesdk(*words, cwd=tmp_path))["models"]
 
 
 def make_result(**outputs: object) -> bytes:
