@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -57,8 +57,8 @@ def _root(
     """The cameras of a LAN as one compute cluster."""
 
 
-def command_line(words: Sequence[str]) -> Any:
-    """The click command for a line of *words*: real where they call it, one line of help else."""
+def command_line(called: Collection[str]) -> Any:
+    """The click command: real for the subcommands in *called*, a line of help for the others."""
     app = typer.Typer(
         name="edgesdk",
         no_args_is_help=True,
@@ -71,10 +71,10 @@ def command_line(words: Sequence[str]) -> Any:
         app.command(name, help=entry.help)(_not_called)
     group: Any = typer.main.get_command(app)
     for name, entry in _COMMANDS.items():
-        if name in words:
-            called = typer.main.get_command(importlib.import_module(entry.module).app)
-            called.name = name
-            group.commands[name] = called
+        if name in called:
+            real = typer.main.get_command(importlib.import_module(entry.module).app)
+            real.name = name
+            group.commands[name] = real
     return group
 
 
@@ -96,7 +96,8 @@ def _end(words: list[str]) -> int:
     completing = os.environ.get("COMP_WORDS", "") + os.environ.get("_TYPER_COMPLETE_ARGS", "")
     code = 1
     try:
-        answer = command_line([*words, *completing.split()])(
+        first = next((word for word in words if not word.startswith("-")), "")
+        answer = command_line({first, *completing.split()})(
             args=words, prog_name="edgesdk", standalone_mode=False
         )
         code = answer if isinstance(answer, int) else 0
