@@ -193,7 +193,7 @@ def _run(
         **os.environ,
         "TMPDIR": str(folder / "tmp"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_RETRIES": os.environ.get("PIP_RETRIES", "2"),
+        "PIP_RETRIES": _pip_retries(),
         "PIP_RESUME_RETRIES": os.environ.get("PIP_RESUME_RETRIES", "5"),
         "NPM_CONFIG_FETCH_RETRIES": os.environ.get("NPM_CONFIG_FETCH_RETRIES", "1"),
         "NPM_CONFIG_UPDATE_NOTIFIER": "false",
@@ -224,6 +224,13 @@ def _run(
             raise
         progress(what, _largest_below(folder), total)
         return code, said.text()
+
+
+def _pip_retries() -> str:
+    """The user's number, but one at least: without a retry pip does not tell an index that it
+    could not reach from one that lacks the package."""
+    said = os.environ.get("PIP_RETRIES", "2").strip()
+    return "1" if said == "0" else said
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
