@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 
 Specs = tuple[TensorSpec, ...]
 
+_DTYPES = {
+    "f32": "float32",
+    "f64": "float64",
+    "f16": "float16",
+    "u8": "uint8",
+    "i8": "int8",
+    "u16": "uint16",
+    "i16": "int16",
+    "u32": "uint32",
+    "i32": "int32",
+    "u64": "uint64",
+    "i64": "int64",
+    "boolean": "bool",
+}
+
 
 def names_of(port: Any) -> list[str]:
     """The names of a model's input or output, the likeliest to be meant first.
@@ -58,12 +73,10 @@ def tensor_specs(model: ov.CompiledModel, card: ModelFile) -> tuple[Specs, Specs
 def _spec(port: Any, preferred: tuple[str, ...]) -> TensorSpec:
     names = names_of(port)
     name = next((n for n in preferred if n in names), names[0])
-    try:
-        dtype = np.dtype(port.element_type.to_dtype()).name
-    except (RuntimeError, KeyError, TypeError) as error:
-        raise ModelUnsupported(
-            f"tensor {name!r} is of type {port.element_type}, which numpy has no name for"
-        ) from error
+    kind = port.element_type.get_type_name()
+    dtype = _DTYPES.get(kind)
+    if dtype is None:
+        raise ModelUnsupported(f"tensor {name!r} is of type {kind}, which numpy has no name for")
     shape: tuple[int | None, ...] = ()
     if port.partial_shape.rank.is_static:
         shape = tuple(None if d.is_dynamic else d.get_length() for d in port.partial_shape)

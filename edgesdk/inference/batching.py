@@ -32,12 +32,13 @@ def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 20261121) ->
             ramp = np.linspace(rng.random(), rng.random(), max(noise.size, 1), dtype=np.float32)
             mixed = 0.5 * noise + 0.5 * ramp.reshape(shape)
             if dtype.kind == "f":
-                one[spec.name] = (2 * mixed - 1).astype(dtype)
+                values: NDArray[Any] = 2 * mixed - 1
             elif dtype.kind in "iu":
                 low, high = (0, 255) if dtype.kind == "u" else (-128, 127)
-                one[spec.name] = (low + mixed * (high - low)).astype(dtype)
+                values = low + mixed * (high - low)
             else:
-                one[spec.name] = (mixed > 0.5).astype(dtype)
+                values = mixed > 0.5
+            one[spec.name] = np.asarray(values, dtype=dtype)
         made.append(one)
     return made
 

@@ -50,7 +50,7 @@ class InputChecker:
                 raise self._error(
                     f"input {spec.name!r} is missing; the model has {self._listing()}"
                 )
-        return found, batch
+        return found, batch or 1  # a model without inputs
 
     def _batch(self, spec: TensorSpec, shape: tuple[int, ...]) -> int:
         wanted = spec.shape

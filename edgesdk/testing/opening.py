@@ -19,6 +19,7 @@ from edgesdk.errors import (
 from edgesdk.inference import (
     Backend,
     ModelFile,
+    Session,
     open_session,
 )
 from edgesdk.testing.harness import Harness
