@@ -93,7 +93,7 @@ class Policy(Protocol):
 
 
 class Fifo:
-    """First come, first served; neighbours in the queue share a batch if their model is the same."""
+    """First come, first served; neighbours in the queue with the same model share a batch."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -106,14 +106,14 @@ class Fifo:
         if not self.queue:
             return None
         model = self.queue[0][0]
-        jobs = []
+        jobs: list[int] = []
         while self.queue and len(jobs) < BATCH and self.queue[0][0] == model:
             jobs.append(self.queue.popleft()[1])
         return jobs, self.load.models[model][len(jobs) - 1]
 
 
 class ModelFifo:
-    """A queue a model, full batches or what is there after 5 ms: a dynamic batcher's usual setting."""
+    """A queue a model; full batches, or what is there after 5 ms, as dynamic batchers do."""
 
     def __init__(self, load: Load) -> None:
         self.load = load

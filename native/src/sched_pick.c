@@ -133,6 +133,8 @@ static bool choose_live(struct edge_sched *s, uint32_t index, edge_ns now, edge_
     }
     if (model == NONE)
         return false;
+    if (!s->overloaded && edge_sched_search(s, index, now, limit))
+        return true;
     if (!all && edge_sched_pick_worthiest(s, index, now, limit))
         return true;
     fill(s, index, model, LIVE, now, limit, NEVER);

@@ -153,6 +153,9 @@ void edge_sched_share_served(struct edge_sched *s, struct stream *stream, uint32
 /* sched_overload.c */
 bool edge_sched_pick_worthiest(struct edge_sched *s, uint32_t device, edge_ns now, edge_ns limit);
 
+/* sched_search.c */
+bool edge_sched_search(struct edge_sched *s, uint32_t device, edge_ns now, edge_ns limit);
+
 /* sched_pick.c */
 void edge_sched_start(struct edge_sched *s, uint32_t device, uint32_t job);
 
