@@ -21,17 +21,10 @@ _lock = threading.Lock()
 def module() -> Any:
     """The ``openvino`` module; raises BackendUnavailable."""
     with _lock:
-        if "openvino" in sys.modules:
-            return importlib.import_module("openvino")  # waits where another thread imports it
-        hidden = {
-            name: sys.modules.pop(name)
-            for name in list(sys.modules)
-            if name == _TELEMETRY or name.startswith(_TELEMETRY + ".")
-        }
-        missing: Any = None  # what makes an import statement raise ImportError
-        sys.modules[_TELEMETRY] = missing
         try:
-            return importlib.import_module("openvino")
+            if "openvino" in sys.modules:
+                return importlib.import_module("openvino")  # waits where a thread imports it
+            return _imported_quietly()
         except Exception as error:
             absent = isinstance(error, ImportError) and error.name == "openvino"
             raise BackendUnavailable(
@@ -41,6 +34,18 @@ def module() -> Any:
                 backend="openvino",
                 detail=str(error),
             ) from error
-        finally:
-            del sys.modules[_TELEMETRY]
-            sys.modules.update(hidden)
+
+
+def _imported_quietly() -> Any:
+    hidden = {
+        name: sys.modules.pop(name)
+        for name in list(sys.modules)
+        if name == _TELEMETRY or name.startswith(_TELEMETRY + ".")
+    }
+    missing: Any = None  # what makes an import statement raise ImportError
+    sys.modules[_TELEMETRY] = missing
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_TELEMETRY]
+        sys.modules.update(hidden)

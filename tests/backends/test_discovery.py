@@ -163,3 +163,22 @@ def test_finding_backends_imports_no_runtime():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "extra"),
+    [
+        ("openvino", ("openvino",), "openvino"),
+        ("litert", ("ai_edge_litert", "tflite_runtime", "tensorflow"), "litert"),
+        ("onnxruntime", ("onnxruntime",), "onnx"),
+    ],
+)
+def test_a_runtime_that_is_not_installed_says_how_to_get_it(name, modules, extra):
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
+        "from edgesdk.inference import discover\n"
+        f"(probe,) = [e.probe() for e in discover() if e.name == {name!r}]\n"
+        "print(probe.available, probe.reason, probe.next_step, sep='|')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"False|package|pip install 'edgesdk[{extra}]'"
