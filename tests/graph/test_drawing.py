@@ -44,11 +44,11 @@ def test_the_text_shows_each_operator_and_marks_what_is_shared(plan: Plan) -> No
         "camera door",
         "├─ detect people (score=0.05)  SHARED by doorway, people",
         "│  ├─ filter (classes=(person), score=0.5)  people",
-        "│  │  └─ track (high=0.5, low=0.1, start=0.6, overlap=0.2, lost=1s, confirm=2)  people"
+        "│  │  └─ track (high=0.5, low=0.1, start=0.6, overlap=0.2, lost=2s, confirm=2)  people"
         "  => people.tracks",
         "│  │     └─ count  people  => people.people, mqtt mqtt://***@host a",
         "│  └─ filter (score=0.3)  doorway",
-        "│     └─ track (high=0.5, low=0.1, start=0.6, overlap=0.2, lost=1s, confirm=2)  doorway",
+        "│     └─ track (high=0.5, low=0.1, start=0.6, overlap=0.2, lost=2s, confirm=2)  doorway",
         "│        └─ line_count (line=((0, 0.5), (1, 0.5)), margin=0.01, anchor=bottom)  doorway"
         "  => doorway.output",
         "└─ sample (fps=10)  people",

@@ -39,8 +39,8 @@ GOLDEN_IDS = {
     "left": "8ffb5bd8cf1b",
     "sample": "c638c5305efe",
     "gate": "4a1dcb02c0d2",
-    "track": "3651921073b0",
-    "count": "e270f6f63ee1",
+    "track": "f5a132627f8f",
+    "count": "89a21582f291",
 }
 
 

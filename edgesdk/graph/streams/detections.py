@@ -130,7 +130,7 @@ class DetectionStream(Stream[Detections], gives="detections", what="detections")
         low: float = 0.1,
         start: float = 0.6,
         overlap: float = 0.2,
-        lost: float | str = "1s",
+        lost: float | str = "2s",
         confirm: int = 2,
     ) -> TrackStream:
         """ByteTrack (Zhang et al., ECCV 2022): detections that belong together get one track id.
