@@ -27,6 +27,7 @@ _log = logging.getLogger("edgesdk.sinks")
 
 _BACKOFF_FIRST_S = 0.25
 _IDLE_S = 60.0
+_QUIET_S = 10.0
 
 
 class ReceiverAway(Exception):
@@ -96,6 +97,7 @@ class Sink:
         self._unwritable = 0
         self._retries = 0
         self._last_error: str | None = None
+        self._quiet_until = 0.0
         self._closing = threading.Event()
         self._try_now = threading.Event()
         self._empty = threading.Condition(self._lock)
@@ -228,7 +230,14 @@ class Sink:
         return text
 
     def _tell(self, text: str) -> None:
-        _log.warning("sink %s (%s): %s", self.name, self.target, self._remember(text))
+        """Log *text*, unless something was logged a moment ago: one line, not one a record."""
+        text = self._remember(text)
+        now = time.monotonic()
+        with self._lock:
+            if now < self._quiet_until:
+                return
+            self._quiet_until = now + _QUIET_S
+        _log.warning("sink %s: %s", self.name, text)
 
 
 def close_all(sinks: Iterable[Sink], timeout: float) -> None:

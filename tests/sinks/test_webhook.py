@@ -62,6 +62,18 @@ def test_what_the_server_refuses_for_good_is_found_discarded_and_counted(hook, r
     assert "422" in stats.last_error
 
 
+def test_a_server_that_refuses_everything_is_logged_once_not_for_each_record(
+    hook, receiver, record, caplog
+):
+    receiver.answer = lambda records: (404, {})
+    sink = hook(batch=1)
+    for sequence in range(50):
+        sink.put(record(sequence))
+    assert sink.flush(10)
+    assert sink.stats().discarded == 50
+    assert len([r for r in caplog.records if r.name == "edgesdk.sinks"]) == 1
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 def test_what_may_work_later_is_tried_again(hook, receiver, record, status):
     answers = iter([(status, {}), (status, {})])
