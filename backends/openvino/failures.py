@@ -42,6 +42,11 @@ def reading(path: Path, error: BaseException) -> EdgeError:
         )
     if isinstance(error, MemoryError) or "bad_alloc" in text:
         return OutOfMemory(f"no memory to read {path.name}", backend="openvino", detail=text)
+    if "Unable to read the model" in text:  # it goes on with all the formats there are
+        kind = path.suffix.lstrip(".") or "any"
+        return ModelInvalid(
+            f"OpenVINO cannot read {path}: it is damaged, or no model of format {kind}"
+        )
     return ModelInvalid(f"OpenVINO cannot read {path}: {brief(error)}")
 
 

@@ -44,7 +44,7 @@ class InputChecker:
             if batch and count != batch:
                 raise self._error(f"input {name!r} is a batch of {count}, another of {batch}")
             batch = count
-            found[spec.name] = np.ascontiguousarray(array)
+            found[spec.name] = np.asarray(array, order="C")  # ascontiguousarray has no scalars
         for spec in self._spec.inputs:
             if spec.name not in found:
                 raise self._error(
