@@ -25,6 +25,7 @@ Record = ResultRecord | Mapping[str, Any]
 
 _log = logging.getLogger("edgesdk.sinks")
 
+THREAD_NAME = "sink "  # followed by the sink's own
 _BACKOFF_FIRST_S = 0.25
 _IDLE_S = 60.0
 _QUIET_S = 10.0
@@ -101,7 +102,7 @@ class Sink:
         self._closing = threading.Event()
         self._try_now = threading.Event()
         self._empty = threading.Condition(self._lock)
-        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{THREAD_NAME}{name}", daemon=True)
 
     def start(self) -> None:
         self._receiver.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from edgesdk.errors import UsageError
 from edgesdk.records import ResultRecord
 from edgesdk.redaction import credentials, redact
-from edgesdk.sinks.sink import Delivery, ReceiverAway, Sink
+from edgesdk.sinks.sink import THREAD_NAME, Delivery, ReceiverAway, Sink
 from edgesdk.store.disk_outbox import DiskOutbox
 from edgesdk.store.outbox import Entry, Limits
 
@@ -165,6 +166,7 @@ class _HttpServer:
         import httpx
 
         if self._client is None:
+            logging.getLogger("httpx").addFilter(_not_of_a_sink)
             timeout = httpx.Timeout(_ANSWER_S, connect=_CONNECT_S)
             self._client = httpx.AsyncClient(
                 timeout=timeout,
@@ -174,6 +176,11 @@ class _HttpServer:
         # Only the head of the answer is read: its body may be without end.
         async with self._client.stream("POST", self._url, content=body) as answer:
             return answer.status_code, answer.headers
+
+
+def _not_of_a_sink(record: logging.LogRecord) -> bool:
+    """httpx logs the whole URL of each request, and with it the tokens in its query."""
+    return not (record.threadName or "").startswith(THREAD_NAME)
 
 
 def shown(url: str) -> str:

@@ -109,14 +109,14 @@ def test_a_redirection_is_not_followed_but_told(hook, receiver, record, eventual
 def test_a_user_and_password_are_sent_and_never_shown(hook, receiver, record, caplog, eventually):
     caplog.set_level(logging.DEBUG)
     receiver.answer = lambda records: (500, {})
-    url = receiver.url.replace("127.0.0.1", "bob:hunter%402@127.0.0.1")
+    url = receiver.url.replace("127.0.0.1", "bob:hunter%402@127.0.0.1") + "?token=shazam"
     sink = hook(url, headers={"X-Token": "abracadabra"})
     sink.put(record(1))
     eventually(lambda: sink.stats().retries)
     assert receiver.authorizations == {"Basic Ym9iOmh1bnRlckAy"}
     shown = caplog.text + repr(sink.stats()) + sink.name
     assert "500" in shown
-    for secret in ("bob", "hunter", "Ym9iOmh1", "abracadabra"):
+    for secret in ("bob", "hunter", "Ym9iOmh1", "abracadabra", "shazam"):
         assert secret not in shown
 
 
