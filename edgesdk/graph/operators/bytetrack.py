@@ -17,6 +17,7 @@ Rows = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 _LOW_OVERLAP = 0.2  # least IoU of a match with a detection of low score
+_FRAMES = 30e-9  # of the video the paper's constants are for, in a nanosecond
 _MARGIN = 0.5  # by which boxes are wider when matched for the last time
 
 
@@ -28,7 +29,8 @@ class ByteTrack:
     times score; then those of low score to the tracks that are left, by overlap. What is left of
     both is matched once more with wider boxes (Yang et al., "Hard to Track Objects with Irregular
     Motions and Similar Appearances? Make It Easier by Buffering the Matching Space", WACV 2023),
-    since at 5 frames a second people walk out of their boxes. Matches are within one class.
+    since at 5 frames a second people walk out of their boxes; for the same reason motion is
+    predicted over capture time, up to a second. Matches are within one class.
     Against ByteTrack's code: low scores may find a lost track again, and two tracks that
     overlap are not made one, which measured better where people cross (tests/graph/tracking); a
     track is lost for a span of capture time, not a number of frames, since frames may be held or
@@ -75,7 +77,7 @@ class ByteTrack:
         self._forget(now)
         # Lost tracks do not go on growing or shrinking.
         self._filter.velocity[self._lost, 3] = 0.0
-        self._filter.predict()
+        self._filter.predict(min(max((now - before) * _FRAMES, 0.1), 30.0))
         overlaps = self._similarity(boxes, labels)
         by_score = overlaps * scores[None, :]
 

@@ -59,15 +59,17 @@ class BoxFilter:
         width = aspect * height
         return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
 
-    def predict(self) -> None:
-        """One frame on."""
+    def predict(self, frames: float = 1.0) -> None:
+        """A number of frames on; one is the published filter's step, a 30th of a second.
+
+        Noise grows with time, as that of a random walk does.
+        """
         height = self.place[:, 3]
-        place_noise = _noise(height, _POSITION, 1e-2)
-        velocity_noise = _noise(height, _VELOCITY, 1e-5)
-        self.place = self.place + self.velocity
-        self.var_place = self.var_place + 2 * self.covariance + self.var_velocity + place_noise
-        self.covariance = self.covariance + self.var_velocity
-        self.var_velocity = self.var_velocity + velocity_noise
+        moved = 2 * frames * self.covariance + frames**2 * self.var_velocity
+        self.place = self.place + frames * self.velocity
+        self.var_place = self.var_place + moved + frames * _noise(height, _POSITION, 1e-2)
+        self.covariance = self.covariance + frames * self.var_velocity
+        self.var_velocity = self.var_velocity + frames * _noise(height, _VELOCITY, 1e-5)
 
     def update(self, rows: NDArray[np.intp], boxes: Floats) -> None:
         """Takes the measured *boxes* for *rows*."""
