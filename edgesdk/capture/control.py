@@ -110,12 +110,11 @@ class Control(threading.Thread):
             if self._stopped:
                 raise Stopped
 
-    def wait_acknowledged(self, sequence: int) -> None:
-        """Wait until the agent's reader has taken frame *sequence*, for as long as it takes."""
+    def wait_acknowledged(self, sequence: int, timeout: float | None = None) -> None:
+        """Wait until the agent's reader has taken frame *sequence*; without *timeout*, for ever."""
         with self._changed:
             self._idle = True
-            while self._acknowledged < sequence and not self._stopped:
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._acknowledged >= sequence or self._stopped, timeout)
             self._idle = False
             self._progress_ns = time.monotonic_ns()
             if self._stopped:

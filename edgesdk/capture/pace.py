@@ -24,6 +24,11 @@ class Pace:
         self._offset: int | None = None
         self.slips = 0
 
+    def shift(self, waited_ns: int) -> None:
+        """All that follows comes so much later."""
+        if self._offset is not None:
+            self._offset += waited_ns
+
     def place(self, media_ns: int, now_ns: int) -> tuple[int, int]:
         """(capture time on the clock of *now_ns*, nanoseconds to wait from now, >= 0)."""
         if self._offset is None:

@@ -22,6 +22,7 @@ SECOND = 1_000_000_000
 # Frames over which the rate is measured, and the time that they may span.
 RATE_FRAMES = 32
 RATE_SPAN_NS = 5 * SECOND
+FIRST_READER_SECONDS = 1.0
 
 
 class Publisher:
@@ -38,6 +39,7 @@ class Publisher:
         self._writer: RingWriter | None = None
         self._pace = Pace(real=self._source.pace == "real")
         self._sequence = 0
+        self._attended = self._source.live or self._source.lossless or config.resume
         self._committed: deque[int] = deque(maxlen=RATE_FRAMES)
 
     @property
@@ -90,6 +92,18 @@ class Publisher:
             size,
         )
         self._tell(writer, picture)
+        if not self._attended:
+            self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        """Give whoever is about to read a file or scene the time to see its first frame.
+
+        Without a reader a ring keeps but its two newest frames.
+        """
+        self._attended = True
+        began = time.monotonic_ns()
+        self._control.wait_acknowledged(self._sequence, FIRST_READER_SECONDS)
+        self._pace.shift(time.monotonic_ns() - began)
 
     def _due(self, picture: Picture) -> int:
         if picture.media_ns is None:

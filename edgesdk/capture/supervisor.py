@@ -64,7 +64,9 @@ class CaptureSupervisor:
     **Lossless sources** (``Source.lossless``, i.e. ``pace=fast``): the worker commits a frame only
     after the one before was acknowledged. Whoever reads the ring calls :meth:`acknowledge` as soon
     as it took a frame, and simply stops taking when it is full: every frame is then seen exactly
-    once, and none before there is a reader. Other sources ignore acknowledgements.
+    once, and none before there is a reader. A file at its own pace waits up to a second for its
+    first frame to be acknowledged, so that none is missed at the start; live sources wait for
+    nobody, and acknowledging their frames costs nothing.
     """
 
     def __init__(self, *, on_state: Callable[[str, CameraStatus], None] | None = None) -> None:
@@ -112,7 +114,8 @@ class CaptureSupervisor:
     def acknowledge(self, name: str, sequence: int) -> None:
         """The reader took all frames up to *sequence*. Never blocks; cheap when not lossless."""
         camera = self._get(name)
-        if not camera.source.lossless or sequence <= camera.acknowledged:
+        first_of_file = not camera.source.live and not camera.acknowledged
+        if sequence <= camera.acknowledged or not (camera.source.lossless or first_of_file):
             return
         camera.acknowledged = sequence
         worker = camera.worker
@@ -297,7 +300,7 @@ class CaptureSupervisor:
                     self._start(camera)
             elif now - worker.heard_at > SILENT_WORKER:
                 worker.kill(f"the worker was silent for {SILENT_WORKER:g} s and was killed")
-            elif camera.source.lossless and camera.acknowledged > worker.acknowledged:
+            elif camera.acknowledged > worker.acknowledged:
                 worker.order(b"ack %d\n" % camera.acknowledged)
 
     def _set(self, camera: _Camera, status: CameraStatus) -> None:

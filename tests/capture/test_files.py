@@ -266,3 +266,12 @@ def test_a_name_with_a_question_mark_is_a_file(
     path = tmp_path / "what?.mp4"
     shutil.copy(videos["h264"], path)
     assert len(cameras.read(cameras.add(f"{path}?pace=fast"))) == FRAMES
+
+
+def test_no_frame_is_missed_at_the_start_of_a_file_however_late_its_reader_comes(
+    videos: dict[str, Path], cameras: Cameras
+) -> None:
+    name = cameras.add(f"{videos['h264']}?fps=50")
+    cameras.wait_state(name, "streaming")
+    threading.Event().wait(0.3)
+    assert cameras.read(name, count=10, visit=index_of) == list(range(10))

@@ -49,7 +49,9 @@ def test_a_dead_worker_costs_its_camera_a_second_and_no_other_a_frame(
     sequences = []
     while time.monotonic() < died + 1.0:
         reader.wait(0.1)
-        sequences += [frame.sequence for frame in reader.take()]
+        for frame in reader.take():
+            cameras.supervisor.acknowledge(other, frame.sequence)
+            sequences.append(frame.sequence)
     reader.close()
     assert len(sequences) > 30
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
@@ -105,7 +107,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(
     os.kill(cameras.supervisor.status(name).pid, signal.SIGSTOP)
     status = cameras.wait_state(name, "reconnecting", since=frozen)
     assert "silent" in (status.reason or "")
-    assert cameras.wait_state(name, "streaming", since=time.monotonic()).restarts == 1
+    assert cameras.wait_state(name, "streaming", since=time.monotonic()).restarts > 0
 
 
 def test_all_workers_stop_within_a_second_even_those_that_wait(
@@ -248,3 +250,22 @@ def private_kilobytes(pid: int) -> int:
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     fields = {line.split(":")[0]: int(line.split()[1]) for line in rollup.splitlines()[1:]}
     return fields["Pss"] - fields["Pss_Shmem"]
+
+
+def test_cameras_that_hang_send_garbage_or_change_size_cost_a_good_one_no_frame(
+    camera_server: Server, cameras: Cameras, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    camera_server.start()
+    changing = tmp_path / "changing.264"
+    for width in (320, 640):
+        make_video(tmp_path / "part.264", "libx264", form="h264", width=width, frames=10)
+        changing.open("ab").write((tmp_path / "part.264").read_bytes())
+    good = cameras.add("synthetic:?fps=50", slots=32)
+    base = f"http://127.0.0.1:{camera_server.port}"
+    bad = [cameras.add(f"{base}/{kind}?edge.timeout=500ms") for kind in ("silence", "garbage")]
+    other = cameras.add(f"{changing}?loop=1&fps=50")
+    sequences = cameras.read(good, count=100)
+    assert sequences == list(range(1, 101))
+    for name in bad:
+        cameras.wait_state(name, "reconnecting")
+    assert {s.width for n, _, s in cameras.history if n == other} >= {320, 640}
