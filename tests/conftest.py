@@ -52,16 +52,15 @@ def cells_model(*, work: int = 0) -> bytes:
     ]
     bright = "bright"
     if work:
-        nodes.append(helper.make_node("Identity", ["matrix"], ["m0"]))
+        # From the picture on, so that no runtime computes it once and for all.
         nodes += [
-            helper.make_node("MatMul", [f"m{i}", "matrix"], [f"m{i + 1}"]) for i in range(work)
-        ]
-        nodes += [
-            helper.make_node("ReduceMean", [f"m{work}"], ["all"], keepdims=0),
             helper.make_node("ReduceMean", ["real"], ["seen"], keepdims=0),
-            helper.make_node("Mul", ["all", "seen"], ["made"]),
-            helper.make_node("Mul", ["made", "none"], ["nothing"]),
-            helper.make_node("Add", ["bright", "nothing"], ["worked"]),
+            helper.make_node("Mul", ["seen", "none"], ["nothing"]),
+            helper.make_node("Add", ["matrix", "nothing"], ["m0"]),
+            *(helper.make_node("MatMul", [f"m{i}", "matrix"], [f"m{i + 1}"]) for i in range(work)),
+            helper.make_node("ReduceMean", [f"m{work}"], ["all"], keepdims=0),
+            helper.make_node("Mul", ["all", "none"], ["nil_all"]),
+            helper.make_node("Add", ["bright", "nil_all"], ["worked"]),
         ]
         bright = "worked"
     nodes += [

@@ -21,7 +21,11 @@ __all__ = ["CameraFeed"]
 log = logging.getLogger(__name__)
 
 _TAKE = 4
-_LOOK_FOR_RING_NS = 20_000_000
+# A ring that nobody reads keeps its newest frame or two only, so a new one is found quickly; a
+# camera that has been away for long is looked for at leisure.
+_LOOK_FOR_RING_NS = 4_000_000
+_LOOK_AT_LEISURE_NS = 50_000_000
+_PATIENCE_NS = 10_000_000_000
 _AFTER_ERROR_NS = 1_000_000_000
 _LOOK_AT_STATUS_NS = 50_000_000
 # Frames of a source that waits for us which are on their way together: enough to overlap.
@@ -63,6 +67,7 @@ class CameraFeed:
         self._reader: RingReader | None = None
         self._last: tuple[int, int] | None = None if source.kind == "ring" else (0, 0)
         self._look_again_ns = 0
+        self._missing_since_ns = 0
         self._status_at_ns = 0
         self._full = 0
         self.status = CameraStatus()
@@ -119,10 +124,18 @@ class CameraFeed:
         try:
             self._reader = RingReader(self._supervisor.ring_name(self.name), bell=self._bell)
         except RingMissing:
-            self._look_again_ns = now_ns + _LOOK_FOR_RING_NS
-            self._look_at_status(empty=True)
+            self._ring_is_missing(now_ns)
             return False
+        self._missing_since_ns = 0
         return True
+
+    def _ring_is_missing(self, now_ns: int) -> None:
+        self._missing_since_ns = self._missing_since_ns or now_ns
+        patient = now_ns - self._missing_since_ns > _PATIENCE_NS
+        self._look_again_ns = now_ns + (_LOOK_AT_LEISURE_NS if patient else _LOOK_FOR_RING_NS)
+        if now_ns - self._status_at_ns > _LOOK_AT_STATUS_NS:
+            self._status_at_ns = now_ns
+            self._look_at_status(empty=True)
 
     def _reopen(self, now_ns: int) -> None:
         assert self._reader is not None
@@ -130,8 +143,7 @@ class CameraFeed:
             self._reader.reopen(timeout=0)
         except RingMissing:
             # The name is just being moved, or gone for good: the status will tell.
-            self._look_again_ns = now_ns + _LOOK_FOR_RING_NS
-            self._look_at_status(empty=True)
+            self._ring_is_missing(now_ns)
 
     def _close(self) -> None:
         if self._reader is not None:

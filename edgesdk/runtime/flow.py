@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from edgesdk.errors import EdgeError
+from edgesdk.errors import BackendError, EdgeError
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.records import Provenance
 from edgesdk.runtime.executor import Outcome
@@ -316,6 +316,8 @@ class CameraFlow:
 
     def _failure(self, stage: Stage, error: Exception) -> Missing:
         where = f"{self._services.name}: {stage.where}"
+        if isinstance(error, BackendError) and error.backend:
+            where += f": {error.backend}:{error.device}"
         what = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, EdgeError):
             log.warning("%s failed on %s", stage.where, self.program.camera, exc_info=error)

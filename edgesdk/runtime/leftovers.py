@@ -7,6 +7,7 @@ dies; where they were killed too, the next agent that starts removes what no liv
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -20,9 +21,12 @@ _DIRECTORY = Path("/dev/shm")  # noqa: S108
 _NAME = re.compile(r"edgesdk\.(ring|bell)\.(agent-(\d+)-[a-z0-9._-]*)")
 
 
-def own_name(what: str) -> str:
-    """A name for a ring or bell of this process."""
-    return f"agent-{os.getpid()}-{what}"
+_numbers = itertools.count(1)
+
+
+def own_name() -> str:
+    """A name for a ring or bell of this process, another one at each call."""
+    return f"agent-{os.getpid()}-{next(_numbers)}"
 
 
 def sweep() -> list[str]:

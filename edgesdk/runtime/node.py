@@ -302,7 +302,7 @@ class Node:
     def _assemble(self, plan: Plan) -> None:
         assert self.deliverer is not None
         sweep()
-        self._bell = Bell(own_name("bell"))
+        self._bell = Bell(own_name())
         self.supervisor = CaptureSupervisor()
         programs = [CameraProgram(plan, camera) for camera in plan.cameras]
         lossless = {camera: self.sources[camera].lossless for camera in plan.cameras}
@@ -354,10 +354,8 @@ class Node:
         self._started_ns = time.monotonic_ns()
         for executor in self.wiring.executors.values():
             executor.start()
-        for number, (camera, feed) in enumerate(self.feeds.items()):
-            self.supervisor.add(
-                camera, feed.source, ring=own_name(str(number)), slots=self._slots(feed)
-            )
+        for camera, feed in self.feeds.items():
+            self.supervisor.add(camera, feed.source, ring=own_name(), slots=self._slots(feed))
         self._dispatcher.start()
 
     def _slots(self, feed: CameraFeed) -> int:
