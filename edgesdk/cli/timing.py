@@ -23,11 +23,11 @@ from edgesdk.inference import (
     open_session,
 )
 from edgesdk.inference.batching import samples
+from edgesdk.inference.host import resident_bytes
 from edgesdk.models import ModelRegistry
 from edgesdk.models.card import ModelCard
 from edgesdk.models.codec import Codec
 from edgesdk.models.schema import Variant
-from edgesdk.testing.memory import resident_bytes
 
 __all__ = ["CodecRow", "Failure", "ModelRow", "RingRow", "Subject", "subjects"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import re
@@ -24,3 +25,10 @@ def processor(root: Path = Path("/")) -> str:
         return platform.machine()
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
     return found.group(1).strip() if found else platform.machine()
+
+
+def resident_bytes() -> int:
+    """This process's resident set after a collection."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

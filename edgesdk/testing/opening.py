@@ -22,8 +22,8 @@ from edgesdk.inference import (
     Session,
     open_session,
 )
+from edgesdk.inference.host import resident_bytes
 from edgesdk.testing.harness import Harness
-from edgesdk.testing.memory import resident_bytes
 from edgesdk.testing.subjects import Subject, needs
 
 

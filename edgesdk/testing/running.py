@@ -22,8 +22,8 @@ from edgesdk.inference import (
     open_session,
 )
 from edgesdk.inference.batching import close, samples
+from edgesdk.inference.host import resident_bytes
 from edgesdk.testing.harness import Harness
-from edgesdk.testing.memory import resident_bytes
 from edgesdk.testing.subjects import Subject, needs, same, stack, unloading
 
 
