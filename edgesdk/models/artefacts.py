@@ -24,6 +24,7 @@ __all__ = ["ArtefactCache", "artefact_key"]
 log = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 4 << 30
+_ABANDONED_NS = 3600 * 10**9  # no compilation takes longer
 _KEY = re.compile(r"^[0-9a-zA-Z_-]{1,128}$")
 _NAME = re.compile(r"^(?P<key>[0-9a-zA-Z_-]+)\.(?P<sha>[0-9a-f]{64})\.blob$")
 
@@ -121,6 +122,11 @@ class ArtefactCache:
         return sorted(entries)
 
     def _evict(self, keep: Path) -> None:
+        long_ago = keep.stat().st_mtime_ns - _ABANDONED_NS
+        for partial in self.folder.glob(".*.partial"):
+            with suppress(FileNotFoundError):
+                if partial.stat().st_mtime_ns < long_ago:
+                    partial.unlink()
         entries = self._entries()
         excess = sum(size for _, size, _ in entries) - self.max_bytes
         for _, size, path in entries:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from edgesdk.errors import CardError, EdgeError, ModelError, ModelNotFound
 from edgesdk.models import catalogue
@@ -44,6 +45,13 @@ class Entry:
     def present(self) -> bool:
         """Whether a variant's file is on this machine."""
         return self.card is not None and any(map(self.card.is_present, self.card.variants))
+
+
+class _Index(msgspec.Struct, forbid_unknown_fields=True):
+    """The file of added cards: paths by name."""
+
+    schema: Literal[1]
+    cards: dict[str, str]
 
 
 class ModelRegistry:
@@ -159,18 +167,17 @@ class ModelRegistry:
         except OSError as e:
             raise ModelError(f"{self._index} cannot be read: {e.strerror}") from None
         try:
-            index = json.loads(raw)["cards"]
-            return {str(name): str(path) for name, path in index.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return msgspec.json.decode(raw, type=_Index).cards
+        except msgspec.DecodeError as e:
             raise ModelError(
-                f"{self._index} is damaged; delete it, and add your cards again"
+                f"{self._index} is damaged ({e}); delete it, and add your cards again"
             ) from None
 
     def _write_index(self, index: dict[str, str]) -> None:
         partial = self._index.with_suffix(".partial")
         try:
-            with partial.open("w", encoding="utf-8") as f:
-                json.dump({"schema": 1, "cards": index}, f, indent=1)
+            with partial.open("wb") as f:
+                f.write(msgspec.json.encode(_Index(1, index)))
                 f.flush()
                 os.fsync(f.fileno())
             partial.replace(self._index)

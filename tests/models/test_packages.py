@@ -247,7 +247,7 @@ def start_pull(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
                 [
                     sys.executable,
                     "-c",
-                    textwrap.dedent(PULL),
+                    PULL,
                     str(tmp_path),
                     source,
                     SHA,
