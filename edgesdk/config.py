@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from edgesdk.durations import DURATION_FORM, parse_duration
-from edgesdk.errors import ConfigError, UsageError
+from edgesdk.errors import ConfigError, EdgeError, UsageError
 from edgesdk.listen import parse_listen
 from edgesdk.toml_struct import Mistakes, nearest, read_struct
 
@@ -200,17 +200,30 @@ def _convert(kind: type[Any], value: Any) -> Any:
 
 
 def _check(config: Config, mistakes: Mistakes) -> None:
+    for name, camera in config.cameras.items():
+        if wrong := _wrong_source(camera.uri):
+            mistakes.add(("cameras", name, "uri"), f"cameras.{name}.uri: {wrong}")
     for name, app in config.apps.items():
-        for index, camera in enumerate(app.cameras or ()):
+        for index, wanted in enumerate(app.cameras or ()):
             path = ("apps", name, "cameras", index)
-            if camera not in config.cameras:
-                known = nearest(camera, config.cameras)
-                mistakes.add_value(path, camera, f"the name of a [cameras.NAME] table; {known}")
-            elif camera in (app.cameras or ())[:index]:
-                mistakes.add_value(path, camera, "each camera once")
+            if wanted not in config.cameras:
+                known = nearest(wanted, config.cameras)
+                mistakes.add_value(path, wanted, f"the name of a [cameras.NAME] table; {known}")
+            elif wanted in (app.cameras or ())[:index]:
+                mistakes.add_value(path, wanted, "each camera once")
     for index, backend in enumerate(config.node.backends):
         if backend in config.node.backends[:index]:
             mistakes.add_value(("node", "backends", index), backend, "each backend once")
+
+
+def _wrong_source(uri: str) -> str:
+    from edgesdk.capture import parse_source
+
+    try:
+        parse_source(uri)
+    except EdgeError as error:
+        return str(error)
+    return ""
 
 
 def _join_paths(config: Config, directory: Path) -> Config:

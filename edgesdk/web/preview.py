@@ -179,7 +179,7 @@ class _MjpegResponse(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             number = 0
-            while not pictures.ended and not gone.done():
+            while scope["method"] == "GET" and not pictures.ended and not gone.done():
                 number, picture = await pictures.next(number)
                 if picture:
                     part = {"type": "http.response.body", "body": _part(picture), "more_body": True}

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from edgesdk.errors import UsageError
 from edgesdk.listen import parse_listen
@@ -119,17 +119,35 @@ class WebServer:
 
 
 class _PatientProtocol(H11Protocol):
-    """Hangs up on who connects and does not say what he wants."""
+    """Hangs up on who connects, or begins a request, and does not say what he wants."""
+
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._patience = self.loop.call_later(_REQUEST_S, self._hang_up)
+        self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.cancel()
         super().connection_lost(exc)
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def _wait_for_request(self) -> None:
+        if self._answering():
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
+        elif self._patience is None:
+            self._patience = self.loop.call_later(_REQUEST_S, self._hang_up)
+
+    def _answering(self) -> bool:
+        request: RequestResponseCycle | None = self.cycle
+        return request is not None and not request.response_complete
 
     def _hang_up(self) -> None:
-        request: object = self.cycle
-        if request is None and not self.transport.is_closing():
+        if not self._answering() and not self.transport.is_closing():
             self.transport.close()

@@ -120,6 +120,11 @@ def test_the_example_in_the_contract_is_valid():
             'table; did you mean "door"?',
         ),
         (
+            "[cameras.door]\nuri = 'file:x.mp4?pace=slow'",
+            "node.toml:2: cameras.door.uri: source 'file:x.mp4?pace=slow': pace='slow': expected "
+            "real or fast",
+        ),
+        (
             "[web]\nlisten = '0.0.0.0:80'",
             'node.toml:2: web.listen = "0.0.0.0:80": expected a loopback address and a port, '
             'such as "127.0.0.1:8080" or "[::1]:8080"; this node has no cluster identity, and '

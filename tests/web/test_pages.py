@@ -1,5 +1,6 @@
 import re
 import socket
+import time
 
 import httpx
 import msgspec
@@ -107,6 +108,15 @@ def test_who_connects_and_says_nothing_is_hung_up_on(server, monkeypatch):
     with socket.create_connection(("127.0.0.1", port), 5) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: local")
         assert silent.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", port), 5) as silent:
+        silent.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += silent.recv(1000)
+        started = time.monotonic()
+        silent.sendall(b"GET / HT")
+        assert silent.recv(1) == b""
+        assert time.monotonic() - started < 3
     assert get(server, "/healthz").status_code == 200
 
 

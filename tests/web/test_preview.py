@@ -90,6 +90,11 @@ def test_a_viewer_who_does_not_read_slows_nobody_and_is_let_go(
     stuck.close()
 
 
+def test_asking_for_the_head_only_does_not_look(server, scene, eventually):
+    assert httpx.head(f"{server.url}/preview/door.mjpg").status_code == 200
+    eventually(lambda: scene.watched == [])
+
+
 def test_a_still_is_the_newest_picture_and_looking_ends_soon_after(
     server, scene, eventually, monkeypatch
 ):
