@@ -161,11 +161,16 @@ proctype reader(byte r; byte lives)
 #endif
     do
     :: finished || tries == TRIES -> break
-    :: head > seen && tries < TRIES ->
 #if WEAKEN == 2
+    :: tries < TRIES ->
        atomic { sequence = seen + 1; s = trail[sequence] }
-       head >= sequence;
+       head >= sequence || finished;
+       if
+       :: head < sequence -> break
+       :: else
+       fi;
 #else
+    :: head > seen && tries < TRIES ->
        /* Any frame up to the newest: NEXT begins at the oldest, LATEST at the newest. */
        atomic { /* 2 */
            if

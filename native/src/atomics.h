@@ -163,10 +163,16 @@ static inline uint64_t order_magic_read(const edge_long *magic)
     return atomic_load_explicit((edge_long *)magic, EDGE_ORDER(21, memory_order_acquire));
 }
 
-/* 22. The last view of a frame in this process lets the hold go after all views were read. */
-static inline uint32_t order_refs_drop(edge_word *refs)
+/* 22. The last view of a frame in this process lets the hold go after all views were read: returns
+ *     1 for that one. The only view there is can be dropped without a read-modify-write, since who
+ *     would make a second one would have to have the first. */
+static inline int order_refs_drop(edge_word *refs)
 {
-    return atomic_fetch_sub_explicit(refs, 1, EDGE_ORDER(22, memory_order_acq_rel));
+    if (atomic_load_explicit(refs, EDGE_ORDER(22, memory_order_acquire)) == 1) {
+        atomic_store_explicit(refs, 0, memory_order_relaxed);
+        return 1;
+    }
+    return atomic_fetch_sub_explicit(refs, 1, EDGE_ORDER(22, memory_order_acq_rel)) == 1;
 }
 
 /* 23. The writer says that the stream ended or moved, after its last frame. Pairs with 24. */

@@ -253,7 +253,7 @@ int edge_ring_take(edge_ring_reader *reader, enum edge_take mode, edge_frame *fr
     }
     if (mode == EDGE_TAKE_LATEST) {
         /* While the newest is overwritten under our eyes there is a newer one. */
-        int got = 0;
+        int got = hold(reader, head, frames);
         for (int tries = 0; tries < 64 && got == 0; tries++) {
             head = order_head_read(&reader->at.state->head);
             got = hold(reader, head, frames);
@@ -320,7 +320,7 @@ int edge_ring_release(edge_ring_reader *reader, const edge_frame *frames, uint32
     for (uint32_t i = 0; i < n; i++) {
         if (!viewed(reader, &frames[i])) {
             error = -EINVAL;
-        } else if (order_refs_drop(&reader->refs[frames[i].slot]) == 1) {
+        } else if (order_refs_drop(&reader->refs[frames[i].slot])) {
             order_hold_clear(&reader->at.control->place[reader->place].holds,
                              UINT64_C(1) << frames[i].slot);
         }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -191,6 +192,48 @@ static void no_wake_is_lost_between_look_and_sleep(int rings)
     edge_bell_close(ping.bell);
 }
 
+struct news {
+    edge_bell *bell;
+    int rounds;
+    int value[2]; /* plain memory, for ThreadSanitizer to watch */
+    _Atomic int taken[2];
+};
+
+static void *tell_news(void *argument)
+{
+    struct news *news = argument;
+    for (int i = 1; i <= news->rounds; i++) {
+        int tag = i % 2;
+        while (news->taken[tag] == 0) {
+            sched_yield();
+        }
+        news->taken[tag] = 0;
+        news->value[tag] = i;
+        edge_bell_ring(news->bell, (uint32_t)tag);
+    }
+    return NULL;
+}
+
+static void who_takes_a_tag_sees_what_was_done_before_it_rang(int rounds)
+{
+    struct news news = {.bell = make_bell(), .rounds = rounds, .taken = {1, 1}};
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, tell_news, &news), 0);
+    for (int last = 0; last < rounds;) {
+        uint32_t tag;
+        /* Without a wait, so that a tag is often taken before its ring is complete. */
+        if (edge_bell_wait(news.bell, 0, &tag, 1) == 1) {
+            CHECK(news.value[tag] % 2 == (int)tag);
+            last = news.value[tag] > last ? news.value[tag] : last;
+            news.taken[tag] = 1;
+        } else {
+            sched_yield();
+        }
+    }
+    pthread_join(thread, NULL);
+    edge_bell_close(news.bell);
+}
+
 int main(void)
 {
     unique_name(bell_name, "bell");
@@ -199,6 +242,7 @@ int main(void)
     a_ring_without_a_tag_ends_the_wait();
     a_bell_has_one_owner_and_a_dead_ones_is_replaced();
     one_thread_serves_hundreds_of_rings(soak_count(1000, 50));
-    no_wake_is_lost_between_look_and_sleep(soak_count(5000000, 25));
+    who_takes_a_tag_sees_what_was_done_before_it_rang(soak_count(500000, 100));
+    no_wake_is_lost_between_look_and_sleep(soak_count(5000000, 100));
     return 0;
 }

@@ -24,13 +24,13 @@ struct party {
 };
 
 /* A reader whose mapping is the writer's. */
-static edge_ring_reader *share(edge_ring_writer *writer)
+static edge_ring_reader *share(edge_ring_writer *writer, edge_bell *bell, uint32_t tag)
 {
     struct ring_mapping mapping = writer->at;
     mapping.fd = open(writer->path, O_RDWR | O_CLOEXEC);
     CHECK(mapping.fd >= 0);
     edge_ring_reader *reader;
-    CHECK_EQ(ring_reader_attach(&reader, &mapping, NULL, 0), 0);
+    CHECK_EQ(ring_reader_attach(&reader, &mapping, bell, tag), 0);
     return reader;
 }
 
@@ -100,6 +100,45 @@ static void *free_frames(void *argument)
     return NULL;
 }
 
+/* Readers that come, each with a bell, while the writer writes. */
+struct guests {
+    edge_ring_writer *writer;
+    edge_bell *bell;
+    edge_ring_reader *reader[8];
+};
+
+static void *join_with_bells(void *argument)
+{
+    struct guests *guests = argument;
+    for (uint32_t i = 0; i < 8; i++) {
+        guests->reader[i] = share(guests->writer, guests->bell, i);
+        uint32_t tags[8];
+        int n = 0;
+        /* The writer rings a bell that it finds, by the name and tag that we gave it. */
+        for (uint64_t end = now_ns() + UINT64_C(5000000000); n == 0;) {
+            CHECK(now_ns() < end);
+            n = edge_bell_wait(guests->bell, UINT64_C(100000000), tags, 8);
+        }
+        CHECK(tags[n - 1] <= i);
+    }
+    return NULL;
+}
+
+static void bells_join_a_writer_that_is_busy(edge_ring_writer *writer)
+{
+    static struct guests guests;
+    pthread_t threads[2];
+    guests.writer = writer;
+    CHECK_EQ(edge_bell_create(&guests.bell, ring_name, 0), 0);
+    stop = 0;
+    CHECK_EQ(pthread_create(&threads[0], NULL, write_frames, writer), 0);
+    CHECK_EQ(pthread_create(&threads[1], NULL, join_with_bells, &guests), 0);
+    pthread_join(threads[1], NULL);
+    stop = 1;
+    pthread_join(threads[0], NULL);
+    edge_bell_close(guests.bell);
+}
+
 static void no_frame_is_torn(edge_ring_writer *writer, struct party *party, uint64_t milliseconds)
 {
     pthread_t threads[1 + 2 * READERS];
@@ -136,13 +175,14 @@ int main(void)
         CHECK_EQ(edge_ring_create(&writer, ring_name, &config), 0);
         for (int i = 0; i < READERS; i++) {
             if (one_mapping) {
-                party[i].reader = share(writer);
+                party[i].reader = share(writer, NULL, 0);
             } else {
                 CHECK_EQ(edge_ring_open(&party[i].reader, ring_name, 0, NULL, 0), 0);
             }
         }
         no_frame_is_torn(writer, party, milliseconds / 2);
         if (one_mapping) {
+            bells_join_a_writer_that_is_busy(writer);
             /* The readers' mapping is the writer's, so it is closed once and they are left. */
             CHECK_EQ(unlink(writer->path), 0);
         } else {
