@@ -40,11 +40,12 @@ def graph(
 
     def cameras_of(application: Application[object]) -> list[str]:
         if camera:
-            wanted = [name for name in camera if application.wants(name)]
+            named = [name.partition("=")[0] for name in camera]  # NAME=URI, as for a run, will do
+            wanted = [name for name in named if application.wants(name)]
             if not wanted:
                 listed = ", ".join(application.cameras or ())
                 raise UsageError(
-                    f"{application.name} wants cameras {listed}, and none of {', '.join(camera)}"
+                    f"{application.name} wants cameras {listed}, and none of {', '.join(named)}"
                 )
             return wanted
         named = [c for c in application.cameras or () if not set(c) & set("*?[")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -225,6 +226,12 @@ def _make(
         raise mistake("app", f"expected a function over a camera, not {function!r:.60}")
     code = function.__code__
     place = Place(code.co_filename, code.co_firstlineno)
+    called = name or function.__name__
+    if not re.fullmatch(r"\w[\w.-]{0,63}", called):
+        expected = "up to 64 letters, digits, and . _ -"
+        raise check.wrong("app", "name", called, expected, place)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise mistake(called, "must be a plain function that returns its streams", place)
     needed = [
         p
         for p in inspect.signature(function).parameters.values()
@@ -236,7 +243,7 @@ def _make(
         )
     return Application(
         function,
-        name=name or function.__name__,
+        name=called,
         deadline_ns=deadline_ns,
         weight=weight,
         cameras=cameras,

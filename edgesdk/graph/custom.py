@@ -85,10 +85,11 @@ class Operator(Generic[V, W]):
     def source(self) -> str:
         """The digest of its source, see :func:`edgesdk.graph.source.source_digest`."""
         try:
-            digest = source_digest(self.function)
-            if self.state is None or not isinstance(self.state, FunctionType):
-                return digest
-            return digest + source_digest(self.state)
+            digest, state = source_digest(self.function), self.state
+            theirs = self.function.__module__
+            if isinstance(state, (FunctionType, type)) and state.__module__ == theirs:
+                digest += source_digest(state)
+            return digest
         except NotHashable as error:
             raise mistake(
                 self.name,

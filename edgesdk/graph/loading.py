@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import os
 import sys
 from types import ModuleType
@@ -70,6 +71,7 @@ def _run_file(file: str) -> ModuleType:
     if directory not in sys.path:
         sys.path.insert(0, directory)
     sys.modules[name] = module
+    linecache.checkcache(path)  # ids are made of the source: of this one, not of an earlier one
     try:
         spec.loader.exec_module(module)
     except BaseException as error:

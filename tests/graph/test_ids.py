@@ -231,6 +231,20 @@ def test_an_execution_id_differs_by_everything_that_makes_the_bytes() -> None:
     assert execution_id("00" * 32, **facts) == base
 
 
+def test_a_states_own_class_is_part_of_the_operator(
+    write: Callable[..., str], compiled: Callable[..., Plan]
+) -> None:
+    text = (
+        "import edgesdk as edge\n\n\nclass Tally:\n    first = 1\n\n\n"
+        "@edge.operator(version=1, state=Tally)\n"
+        "def tally(state, rows: edge.Detections) -> edge.Detections:\n    return rows\n\n\n"
+        "@edge.app\ndef main(camera):\n    return camera.detect('people').apply(tally)\n"
+    )
+    before = ids(compiled(load_application(write(text))))
+    after = ids(compiled(load_application(write(text.replace("= 1", "= 2", 1), "b.py"))))
+    assert before["tally"] != after["tally"]
+
+
 def factory(limit: object) -> object:
     @edge.operator(version=1)
     def few(detections: edge.Detections) -> edge.Detections:

@@ -61,6 +61,12 @@ MISTAKES = {
     "camera.detect('people').track().count().window(seconds=5, field='totl')": (
         "window(field='totl'): expected one of now, total; did you mean 'total'?"
     ),
+    "camera.embed('faces').window(seconds=5)": (
+        "window: needs numbers, and this is a stream of embeddings"
+    ),
+    "camera.detect('people').track().speed(scale=1, name='v').window(seconds=1, field='speed')": (
+        "window(field='speed'): expected one of count, score, v"
+    ),
     "camera.detect('people').to_mqtt('http://x', topic='a')": (
         "to_mqtt: url: expected mqtt://HOST:PORT or mqtts://HOST:PORT"
     ),
@@ -302,6 +308,21 @@ def test_an_application_takes_one_camera() -> None:
         @edge.app
         def two(camera, other):
             return None
+
+
+def test_an_applications_name_can_be_part_of_a_files_name() -> None:
+    with pytest.raises(GraphError, match=r"app\(name='\.\./people'\): expected up to 64 letters"):
+        edge.app(name="../people")(lambda camera: camera.detect("people"))
+    with pytest.raises(GraphError, match=r"app\(name='<lambda>'\): expected up to 64 letters"):
+        edge.app()(lambda camera: camera.detect("people"))
+
+
+def test_an_application_is_a_plain_function() -> None:
+    with pytest.raises(GraphError, match="later: must be a plain function that returns its stream"):
+
+        @edge.app
+        async def later(camera):
+            return camera.detect("people")
 
 
 def test_an_application_says_which_cameras_it_wants() -> None:

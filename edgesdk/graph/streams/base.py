@@ -315,14 +315,29 @@ _NUMBERS = {
 
 
 def _window_field(node: Node, field: str | None) -> str | None:
-    known = _NUMBERS.get(node.kind)
-    if known is None:
+    if node.gives in ("embedding", "raw"):
+        raise mistake("window", f"needs numbers, and this is a stream of {node.gives}s")
+    if node.gives == "classification" and field is not None:
+        raise check.wrong("window", "field", field, "none: it is the best class's score")
+    known = _NUMBERS.get(node.kind) if node.gives == "measurement" else _columns(node)
+    if known is None:  # an operator of the user's own
         return None if field is None else check.text("window", "field", field)
-    if field is None:
-        raise mistake(
-            "window", f"{node.kind} gives several numbers: field= one of {', '.join(known)}"
-        )
-    return check.choice("window", "field", field, known)
+    if field is None and node.gives == "measurement":
+        text = f"{node.kind} gives several numbers: field= one of {', '.join(known)}"
+        raise mistake("window", text)
+    return None if field is None else check.choice("window", "field", field, known)
+
+
+def _columns(node: Node) -> tuple[str, ...] | None:
+    """The fields of detections that a window may read; None where only the user knows."""
+    found = ["count", "score"]
+    while node.gives in ("detections", "tracks") and node.role != "inference":
+        if node.custom is not None:
+            return None
+        if "name" in node.params:
+            found.append(node.params["name"])
+        node = node.inputs[0]
+    return tuple(found) if node.role == "inference" else None
 
 
 def _check_same_build(operator: str, here: Build, there: Build) -> None:
