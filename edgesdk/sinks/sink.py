@@ -99,6 +99,7 @@ class Sink:
         self._retries = 0
         self._last_error: str | None = None
         self._quiet_until = 0.0
+        self._discards_told = 0
         self._closing = threading.Event()
         self._try_now = threading.Event()
         self._empty = threading.Condition(self._lock)
@@ -166,6 +167,7 @@ class Sink:
         failures = 0
         while not self._closing.is_set():
             if self._outbox.wait(_IDLE_S):
+                self._tell_discards()
                 away, moved = self._deliver_some()
                 failures = 0 if away is None else 1 if moved else failures + 1
                 if away is not None:
@@ -224,6 +226,13 @@ class Sink:
         self._try_now.wait(max(pause, away.retry_after))
         self._try_now.clear()
 
+    def _tell_discards(self) -> None:
+        discarded = self._outbox.counts().discarded
+        if discarded > self._discards_told:
+            more = discarded - self._discards_told
+            if self._say(f"the outbox is full: {more} of the oldest records were discarded"):
+                self._discards_told = discarded
+
     def _remember(self, text: str) -> str:
         text = redact(text, self._receiver.secrets)
         with self._lock:
@@ -231,14 +240,17 @@ class Sink:
         return text
 
     def _tell(self, text: str) -> None:
+        self._say(self._remember(text))
+
+    def _say(self, text: str) -> bool:
         """Log *text*, unless something was logged a moment ago: one line, not one a record."""
-        text = self._remember(text)
         now = time.monotonic()
         with self._lock:
             if now < self._quiet_until:
-                return
+                return False
             self._quiet_until = now + _QUIET_S
         _log.warning("sink %s: %s", self.name, text)
+        return True
 
 
 def close_all(sinks: Iterable[Sink], timeout: float) -> None:

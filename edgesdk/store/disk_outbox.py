@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -21,6 +22,8 @@ from edgesdk.redaction import redact
 from edgesdk.store.outbox import Entry, EntryQueue, Limits, OutboxCounts
 
 __all__ = ["DiskOutbox"]
+
+_log = logging.getLogger("edgesdk.store")
 
 _RETRY_DISK_S = 1.0
 _WRITE_RECORDS = 512
@@ -56,7 +59,7 @@ class DiskOutbox:
     ) -> None:
         self._path = path
         self._limits = limits
-        self._note = on_note or (lambda text: None)
+        self._note = on_note or _log.warning
         self._lock_file = _lock(path)
         # Guards the counters and the tail; held shortly, never while the disk works.
         self._changed = threading.Condition()
@@ -183,8 +186,8 @@ class DiskOutbox:
                 moved = self._tail.remove([entry.sequence for entry in entries])
                 # What put() gave up while it was being written is on the disk after all.
                 self._discarded -= len(entries) - moved
-                self._recovered()
                 self._changed.notify_all()
+            self._recovered()
         return True
 
     def _insert(self, database: sqlite3.Connection, entries: list[Entry]) -> None:
@@ -254,8 +257,7 @@ class DiskOutbox:
             self._fail(error)
         else:
             self._removed.clear()
-            with self._changed:
-                self._recovered()
+            self._recovered()
         return len(sizes)
 
     def _try_open(self) -> bool:
@@ -313,8 +315,9 @@ class DiskOutbox:
             self._note(self._error)
 
     def _recovered(self) -> None:
-        if self._error is not None:
-            self._error = None
+        with self._changed:
+            before, self._error = self._error, None
+        if before is not None:
             self._note(f"outbox {self._path}: the disk takes records again")
 
 

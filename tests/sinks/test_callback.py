@@ -52,22 +52,26 @@ def test_a_record_that_always_makes_it_fail_is_discarded_and_the_next_is_deliver
     assert (stats.delivered, stats.discarded) == (2, 1)
 
 
-def test_a_slow_function_holds_up_nobody_and_the_oldest_wait_no_longer(record):
-    hold = threading.Event()
+def test_a_slow_function_holds_up_nobody_and_the_oldest_wait_no_longer(record, caplog):
+    called, hold = threading.Event(), threading.Event()
     seen = []
 
     def slow(received):
+        called.set()
         hold.wait(10)
         seen.append(received["sequence"])
 
     sink = CallbackSink(slow, limits=Limits(records=10))
     sink.start()
-    for sequence in range(100):
+    sink.put(record(0))
+    assert called.wait(10)
+    for sequence in range(1, 100):
         sink.put(record(sequence))
-    assert sink.stats().pending <= 11
+    assert sink.stats().pending == 10
     hold.set()
     sink.close(10)
     assert seen[-10:] == list(range(90, 100))
     stats = sink.stats()
     # What was being delivered when it was discarded has been seen, and is not counted twice.
     assert stats.delivered + stats.discarded == 100
+    assert "90 of the oldest records were discarded" in caplog.text
