@@ -18,6 +18,7 @@ from edgesdk.models.embedded.facts import FileFacts, TensorFacts
 from edgesdk.models.roles import find_tensor
 from edgesdk.models.schema import (
     Classify,
+    DetectionOutput,
     Input,
     Output,
     SsdAnchors,
@@ -119,7 +120,7 @@ def compare(card: ModelCard, variant: Variant, facts: FileFacts) -> Agreement:
             conflicts.append(f"outputs.{role}.quantisation differs: the file says {told}")
     if not shapes and len(facts.outputs) == 1:
         shapes = dict.fromkeys(("scores", "predictions"), facts.outputs[0].shape)
-    problem = label_problem(card, shapes)
+    problem = label_problem(card, shapes, facts.classes)
     if problem:
         mistakes.append(problem)
     _compare_labels(card, facts, conflicts)
@@ -189,8 +190,13 @@ def _compare_labels(card: ModelCard, facts: FileFacts, conflicts: list[str]) -> 
         )
 
 
-def label_problem(card: ModelCard, shapes: Mapping[str, tuple[int | None, ...]]) -> str | None:
-    """Why the card's labels cannot be those of a model with outputs of *shapes*, by role."""
+def label_problem(
+    card: ModelCard, shapes: Mapping[str, tuple[int | None, ...]], classes: int | None = None
+) -> str | None:
+    """Why the card's labels cannot be those of a model with outputs of *shapes*, by role.
+
+    classes: as many as its post-processing knows, a background perhaps among them.
+    """
     if not card.labels:
         return None
     decode = card.decode
@@ -205,14 +211,16 @@ def label_problem(card: ModelCard, shapes: Mapping[str, tuple[int | None, ...]])
         shape = shapes["predictions"]
         # boxes and columns may be transposed: one of the two is right if the labels fit it
         counts = {d - fixed for d in shape[-2:] if d is not None and d > fixed}
+    elif isinstance(decode, TflitePostprocess | DetectionOutput) and classes is not None:
+        counts = {classes, classes - 1}
     if not counts:
         return None
-    beyond = [i for i in card.labels if not offset <= i < offset + max(counts) + 1]
+    beyond = [i for i in card.labels if not min(offset, 0) <= i < offset + max(counts) + 1]
     table = isinstance(card.document.labels, dict)
     listed = not table and set(card.labels) == set(range(len(card.labels)))
     if (listed and len(card.labels) not in counts) or beyond:
         where = card.document.labels_file or "labels"
         told = f"{len(card.labels)} names" if listed else f"the id {max(card.labels)}"
-        likely = min(counts)
+        likely = max(counts) if classes is not None else min(counts)
         return f"{where} has {told}, but the model has {likely} classes: is it another model's?"
     return None

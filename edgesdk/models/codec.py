@@ -60,6 +60,7 @@ class Codec:
         )
         self._outputs = complete_outputs(card, variant, facts)
         self._binding: Binding | None = None
+        self._unnamed: set[int] = set()
         kind = card.decode
         self._detector = (
             None if isinstance(kind, Classify | Embed | Raw) else Detector(card, kind, self.size)
@@ -169,6 +170,20 @@ class Codec:
             roles[role] = _real(outputs[name], binding.quantisation.get(role))
         return roles
 
+    def _name_of(self, label_id: int) -> str:
+        """The label, or the number of a class that has none: said once, if others have one."""
+        name = self.card.labels.get(label_id)
+        if name:
+            return name
+        if self.card.labels and label_id not in self._unnamed:
+            self._unnamed.add(label_id)
+            log.warning(
+                "%s: the model reports the class %d, which the card has no label for",
+                self.card.name,
+                label_id,
+            )
+        return str(label_id)
+
     def _detections(self, found: Candidates, geometry: Geometry, iou: float | None) -> Detections:
         decode = self.card.decode
         assert not isinstance(decode, Classify | Embed | Raw)
@@ -192,8 +207,7 @@ class Codec:
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         if not solid.all():
             found, ids, boxes = found.take(solid), ids[solid], boxes[solid]
-        labels = self.card.labels
-        names = tuple(labels.get(i) or str(i) for i in ids.tolist())
+        names = tuple(map(self._name_of, ids.tolist()))
         return Detections(boxes, found.scores, ids, names)
 
 

@@ -176,6 +176,37 @@ def test_a_card_for_the_post_processing_op_may_leave_the_outputs_to_the_file(
     assert [(i["label_id"], i["label"]) for i in items] == [(2, "bicycle"), (1, "person")]
 
 
+@pytest.mark.parametrize(
+    ("labels", "fits"),
+    [
+        ('["person", "bicycle"]', True),
+        ('["background", "person", "bicycle"]', True),
+        ('["person"]', False),
+        ('["a", "b", "c", "d"]', False),
+        ("{ 1 = 'bicycle' }", True),
+        ("{ 17 = 'cat' }", False),
+        ('["background", "person", "bicycle"]#class_offset = 1', True),
+    ],
+)
+def test_labels_are_held_against_the_ops_classes(
+    tmp_path: Path, tflite_detector: Make, labels: str, fits: bool
+) -> None:
+    labels, _, decode = labels.partition("#")
+    tflite_detector(tmp_path / "m.tflite")
+    (tmp_path / "card.toml").write_text(
+        f'schema = 1\nname = "m"\ntask = "detect"\nlabels = {labels}\n'
+        '[[variants]]\nfile = "m.tflite"\nbackend = "litert"\n'
+        '[[inputs]]\nshape = [1, 32, 64, 3]\ndtype = "uint8"\n'
+        f'[decode]\nkind = "tflite-postprocess"\n{decode}\n'
+    )
+    card = load_card(tmp_path / "card.toml")
+    if fits:
+        Codec(card, card.variants[0])
+    else:
+        with pytest.raises(CardError, match="but the model has 3 classes"):
+            Codec(card, card.variants[0])
+
+
 def test_an_ir_says_what_model_api_wrote_into_it(
     tmp_path: Path, on_every_backend: Backends
 ) -> None:

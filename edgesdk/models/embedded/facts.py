@@ -30,7 +30,8 @@ class FileFacts:
     """What a model's file says.
 
     labels: names by class number; None where it says none. mean, scale: of pixel values, per
-    channel. post_processing: outputs by role of an operator that fixes their order. notes:
+    channel. classes: how many a built-in post-processing tells apart, a background included.
+    post_processing: outputs by role of an operator that fixes their order. notes:
     everything else that could matter to a person, by its name in the file.
     """
 
@@ -45,6 +46,7 @@ class FileFacts:
     task: str | None = None
     score: float | None = None
     iou: float | None = None
+    classes: int | None = None
     exporter: str = ""
     post_processing: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)

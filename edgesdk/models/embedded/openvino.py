@@ -61,6 +61,7 @@ class _Reader:
         self._results: list[str] = []
         self._sources: dict[str, tuple[str, str]] = {}
         self._info: dict[str, str] = {}
+        self._classes: int | None = None
         self._has_net = False
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -86,6 +87,9 @@ class _Reader:
             if self._layer.get("type") == "Parameter":
                 self._port["layer"] = self._layer.get("name", "")
                 self._parameters.append(key)
+        elif tag == "data" and depth == 1 and self._layer.get("type") == "DetectionOutput":
+            count = attributes.get("num_classes", "")
+            self._classes = int(count) if count.isdigit() and len(count) < 7 else None
         elif tag == "edge" and self._stack[:2] == ["net", "edges"]:
             source = (attributes.get("from-layer", ""), attributes.get("from-port", ""))
             self._sources[attributes.get("to-layer", "")] = source
@@ -125,6 +129,7 @@ class _Reader:
             task=_task(info),
             score=_first(info.get("confidence_threshold", "")),
             iou=_first(info.get("iou_threshold", "")),
+            classes=self._classes,
             exporter=info.get("model_type", ""),
             notes={k: v[:300] for k, v in info.items() if k != "labels"},
         )

@@ -49,7 +49,7 @@ def _read_model(model: Table, path: Path) -> FileFacts:
     inputs = tuple(_tensor(tensors, i, path) for i in graph.numbers(1, "i"))
     outputs = tuple(_tensor(tensors, i, path) for i in graph.numbers(2, "i"))
     facts: dict[str, Any] = {"inputs": inputs, "outputs": outputs}
-    facts["post_processing"] = _post_processing(model, graph, tensors, path)
+    facts["post_processing"], facts["classes"] = _post_processing(model, graph, tensors, path)
     notes = {}
     if model.text(3):
         notes["description"] = model.text(3)[:300]
@@ -82,15 +82,18 @@ def _tensor(tensors: list[Table], index: int, path: Path) -> TensorFacts:
 
 def _post_processing(
     model: Table, graph: Table, tensors: list[Table], path: Path
-) -> dict[str, str]:
-    """The op's outputs by role: their order is the op's, whatever the file calls or sorts them."""
+) -> tuple[dict[str, str], int | None]:
+    """The op's outputs by role, and its classes: the order of outputs is the op's, whatever the
+    file calls them and however it sorts them."""
     codes = [code.text(1) for code in model.tables(1)]
     for operator in graph.tables(3):
         index = operator.number(0, "<I")
         if index < len(codes) and codes[index] == _POST_PROCESSING:
             names = [_tensor(tensors, i, path).name for i in operator.numbers(2, "i")]
-            return dict(zip(_ROLES, names, strict=False))
-    return {}
+            inputs = operator.numbers(1, "i")
+            scores = _tensor(tensors, inputs[1], path).shape if len(inputs) > 1 else ()
+            return dict(zip(_ROLES, names, strict=False)), scores[-1] if scores else None
+    return {}, None
 
 
 def _metadata(model: Table, path: Path) -> Table | None:
