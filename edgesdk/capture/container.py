@@ -229,7 +229,9 @@ def _open(source: Source) -> InputContainer:
             options["input_format"] = source.input_format
     began = time.monotonic()
     try:
-        return av.open(source.location, format=form, options=options, timeout=limits)
+        # With its scheme: FFmpeg would take "12:30.mp4" for the protocol "12".
+        name = f"file:{source.location}" if source.kind is Kind.FILE else source.location
+        return av.open(name, format=form, options=options, timeout=limits)
     except av.error.FFmpegError as error:
         raise _named(source, error, began) from None
     except (OSError, ValueError) as error:

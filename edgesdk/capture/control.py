@@ -26,6 +26,7 @@ STOP_GRACE = 0.3
 # Beyond twice its timeout a source was given up; whoever sits in a call this much longer hangs.
 HANG_GRACE = 10.0
 HUNG = 70
+REASON_MAX = 1000
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class Control(threading.Thread):
     def __init__(self, orders: int, report: int, config: WorkerConfig, pending: bytes) -> None:
         super().__init__(name="control", daemon=True)
         self._orders, self._report = orders, report
+        os.set_blocking(report, False)
         self._source = config.source
         self._pending = pending
         self._changed = threading.Condition()
@@ -70,6 +72,8 @@ class Control(threading.Thread):
         """Change the status; a new state or reason is sent at once, numbers with the heartbeat."""
         with self._changed:
             before = self._status
+            if changes.get("reason"):
+                changes["reason"] = changes["reason"][:REASON_MAX]
             self._status = msgspec.structs.replace(before, **changes)
             same = (before.state, before.reason, before.width, before.height, before.incarnation)
             now = self._status
@@ -125,10 +129,10 @@ class Control(threading.Thread):
             raise Stopped
 
     def finish(self, **changes: Any) -> None:
-        """Send the last status; nothing is sent after it."""
+        """Send the last status, even to an agent that is slow; nothing is sent after it."""
         with self._changed:
-            self._status = msgspec.structs.replace(self._status, **changes)
-            self._send()
+            os.set_blocking(self._report, True)
+            self.set(**changes)
             os.close(self._report)
             self._report = -1
 
@@ -192,7 +196,12 @@ class Control(threading.Thread):
     def _send(self) -> None:
         if self._report < 0:
             return
+        line = msgspec.json.encode(self._status) + b"\n"
         try:
-            os.write(self._report, msgspec.json.encode(self._status) + b"\n")
+            # Whole or not at all, as long as it is below the 4096 bytes of PIPE_BUF.
+            os.write(self._report, line)
+        except BlockingIOError:
+            # The agent sleeps (a debugger, SIGSTOP): capture goes on, the next heartbeat says more.
+            pass
         except OSError:
             self._stopped = True

@@ -133,7 +133,8 @@ class CaptureSupervisor:
             done.set()
 
         with self._lock:
-            del self._cameras[name]
+            if self._cameras.pop(name, None) is None:
+                return
         self._call(order)
         done.wait(2.0)
 
@@ -163,11 +164,23 @@ class CaptureSupervisor:
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
+        with self._lock, contextlib.suppress(OSError):
             os.write(self._wake_write, b"\0")
 
     def _run(self) -> None:
         while not self._closing:
+            self._turn()
+        with self._lock:
+            cameras, self._cameras = list(self._cameras.values()), {}
+        self._stop(cameras)
+        self._selector.close()
+        with self._lock:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._wake_write = -1
+
+    def _turn(self) -> None:
+        try:
             for key, _ in self._selector.select(TICK):
                 if key.data is None:
                     with contextlib.suppress(BlockingIOError):
@@ -179,12 +192,10 @@ class CaptureSupervisor:
             for order in orders:
                 order()
             self._tend()
-        with self._lock:
-            cameras, self._cameras = list(self._cameras.values()), {}
-        self._stop(cameras)
-        self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        except Exception:
+            # Whatever one camera's worker brought about shall not end the care for the others.
+            log.exception("the capture supervisor stumbled")
+            time.sleep(TICK)
 
     def _begin(self, camera: _Camera) -> None:
         if camera.watch is None:

@@ -55,8 +55,9 @@ def test_a_file_plays_at_its_own_rate(videos: dict[str, Path], cameras: Cameras)
     took = (last[2] - first[2]) / 1e9
     expected = (last[0] - first[0]) / 25
     assert expected - 0.1 <= took <= expected + 1.0
-    steps = np.diff([captured for _, captured, _ in seen])
-    assert np.allclose(steps[np.diff([n for n, _, _ in seen]) == 1], 40e6, atol=1e6)
+    # The first frame waited for its reader.
+    steps = np.diff([captured for _, captured, _ in seen[1:]])
+    assert np.allclose(steps[np.diff([n for n, _, _ in seen[1:]]) == 1], 40e6, atol=1e6)
 
 
 def test_the_capture_times_of_a_fast_file_are_those_of_its_media(
@@ -260,10 +261,11 @@ def test_a_picture_that_grows_into_a_bomb_in_mid_stream_is_not_decoded(
     assert cameras.wait_state(name, "ended").decode_errors > 0
 
 
-def test_a_name_with_a_question_mark_is_a_file(
-    videos: dict[str, Path], cameras: Cameras, tmp_path: Path
+@pytest.mark.parametrize("file", ["what?.mp4", "12:30.mp4", "concat:a b%20c.mp4", "über.mp4"])
+def test_a_file_may_have_any_name(
+    file: str, videos: dict[str, Path], cameras: Cameras, tmp_path: Path
 ) -> None:
-    path = tmp_path / "what?.mp4"
+    path = tmp_path / file
     shutil.copy(videos["h264"], path)
     assert len(cameras.read(cameras.add(f"{path}?pace=fast"))) == FRAMES
 

@@ -131,6 +131,16 @@ def test_all_workers_stop_within_a_second_even_those_that_wait(
     assert not [name for name in os.listdir("/dev/shm") if f"test-{os.getpid()}-stop" in name]
 
 
+def test_closing_twice_and_removing_an_unknown_camera_are_no_riddles() -> None:
+    group = CaptureSupervisor()
+    with pytest.raises(UsageError, match="'nobody' is not known"):
+        group.remove("nobody")
+    group.close()
+    group.close()
+    with pytest.raises(UsageError, match="closed"):
+        group.add("door", parse_source("synthetic:"), ring="test-closed")
+
+
 def test_a_removed_camera_is_gone_and_its_name_free(cameras: Cameras) -> None:
     name = cameras.add("synthetic:")
     pid = cameras.wait_state(name, "streaming").pid
