@@ -157,8 +157,9 @@ proctype reader(byte r; byte lives)
     /* take_place(), join() */
     atomic { lock[r] == 0 -> lock[r] = 1; holds[r] = 0 }
 #if WEAKEN != 9
-    atomic { joined[r] = true; seen = head } /* 9 */
+    joined[r] = true; /* 9 */
 #endif
+    /* It begins with the oldest frame that is there. */
     do
     :: finished || tries == TRIES -> break
 #if WEAKEN == 2
