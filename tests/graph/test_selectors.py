@@ -180,6 +180,13 @@ def test_a_grey_picture_and_a_part_of_one_will_do() -> None:
         assert passes(Gate(**OPTIONS), shots) == [True] + [False] * 4 + [True]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3000, 1, 3), (1, 3000, 3), (3000, 700, 3), (5, 4)])
+def test_a_picture_of_any_shape_is_taken_and_none_grows(shape: tuple[int, ...]) -> None:
+    gate, image = Gate(**OPTIONS), np.zeros(shape, np.uint8)
+    assert [gate.step(FrameView(image), frame(k / 10)) for k in range(3)] == [True, False, False]
+    assert max(gate._background.shape) <= 160
+
+
 def test_the_gate_is_deterministic() -> None:
     def run() -> list[bool]:
         shot = street(noise=20)

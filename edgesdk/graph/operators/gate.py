@@ -12,13 +12,13 @@ from edgesdk.graph.operators.geometry import Points, inside
 
 __all__ = ["Gate"]
 
-_WIDTH = 160  # of the picture that is compared
+_SIDE = 160  # the longer one of the picture that is compared
 
 
 class Gate:
     """Passes frames in which enough pixels differ from a background that follows the scene.
 
-    The picture is made grey and 160 pixels wide, and taken against a running average; the median
+    The picture is made grey and 160 pixels long, and taken against a running average; the median
     difference is subtracted first, so that a lamp or a cloud that changes all of it is no motion.
     The first frame passes, and so does the first after the source came back, changed its size, or
     its clock went back. Time is capture time: frames that are missing change nothing but their age.
@@ -98,15 +98,18 @@ def _mask(zone: Points, view: FrameView, shape: tuple[int, ...]) -> NDArray[np.b
 
 
 def _small_grey(view: FrameView) -> NDArray[np.float32]:
-    """The view, grey and small: float32 ``[height, 160]``, a new array."""
+    """The view, grey and small: float32, 160 on its longer side, a new array."""
     import cv2
 
     pixels = view.pixels()
     height, width = pixels.shape[:2]
-    if width > 4 * _WIDTH:  # thinning first: averaging over every pixel of a large frame is slow
-        step = width // (2 * _WIDTH)
+    longest = max(height, width)
+    # Thinning first: averaging over every pixel of a large frame is slow.
+    step = min(longest // (2 * _SIDE), height, width)
+    if step > 1:
         pixels = pixels[step // 2 :: step, step // 2 :: step]
-    size = (_WIDTH, max(1, round(_WIDTH * height / width)))
+    scale = min(1.0, _SIDE / longest)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
     if small.ndim == 3:
         code = cv2.COLOR_RGB2GRAY if view.colour == "RGB" else cv2.COLOR_BGR2GRAY
