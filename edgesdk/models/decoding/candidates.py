@@ -12,6 +12,7 @@ __all__ = ["Candidates", "logit", "sigmoid", "suppress"]
 
 # what enters suppression at most: greedy suppression costs (kept x candidates)
 MAX_CANDIDATES = 3000
+_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +33,34 @@ def suppress(found: Candidates, *, iou: float, agnostic: bool, keep: int) -> Can
     *iou* (of the same class, unless *agnostic*) goes; at most *keep* stay."""
     order = np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES]
     boxes, classes = found.boxes[order], found.classes[order]
-    x1, y1, x2, y2 = boxes.T
-    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
     alive = np.ones(len(order), np.bool_)
     kept: list[int] = []
-    for i in range(len(order)):
-        if not alive[i]:
-            continue
-        kept.append(i)
-        if len(kept) == keep:
-            break
-        rest = slice(i + 1, None)
-        width = np.minimum(x2[i], x2[rest]) - np.maximum(x1[i], x1[rest])
-        height = np.minimum(y2[i], y2[rest]) - np.maximum(y1[i], y1[rest])
-        shared = np.maximum(width, 0) * np.maximum(height, 0)
-        overlaps = shared > iou * (areas[i] + areas[rest] - shared)
+    for start in range(0, len(order), _BLOCK):
+        # rows that earlier blocks killed are left out; those of this block still may fall
+        rows = start + np.flatnonzero(alive[start : start + _BLOCK])
+        overlaps = _overlaps(boxes, rows, start, iou)
         if not agnostic:
-            overlaps &= classes[rest] == classes[i]
-        alive[rest] &= ~overlaps
+            overlaps &= classes[rows, None] == classes[None, start:]
+        for row, overlap in zip(rows.tolist(), overlaps, strict=True):
+            if alive[row]:
+                kept.append(row)
+                if len(kept) == keep:
+                    return found.take(order[kept])
+                alive[start:] &= ~overlap
     return found.take(order[kept])
+
+
+def _overlaps(
+    boxes: NDArray[np.float32], rows: NDArray[np.intp], start: int, iou: float
+) -> NDArray[np.bool_]:
+    """``[rows, n - start]``: whether the boxes of *rows* overlap those from *start* on."""
+    x1, y1, x2, y2 = boxes[start:].T
+    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
+    at = rows - start
+    width = np.minimum(x2[at, None], x2) - np.maximum(x1[at, None], x1)
+    height = np.minimum(y2[at, None], y2) - np.maximum(y1[at, None], y1)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    return np.asarray(shared > iou * (areas[at, None] + areas - shared))
 
 
 def sigmoid(x: NDArray[Any]) -> NDArray[np.float32]:
