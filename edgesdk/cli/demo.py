@@ -84,12 +84,13 @@ def demo(
 
     from edgesdk.cli.interrupts import interrupts
     from edgesdk.cli.live import in_background, run_until_done, telling
-    from edgesdk.cli.run import run_settings, set_up_logging
+    from edgesdk.cli.run import run_settings
     from edgesdk.cli.summary import summary_lines
+    from edgesdk.log import log_to_stderr
     from edgesdk.records import DemoSummary, encode_line
     from edgesdk.runtime import Node
 
-    set_up_logging(verbose=False)
+    log_to_stderr(verbose=False)
     results = _fresh_results(out)
     video: list[Path] = []
     with telling(quiet=as_json) as tell:

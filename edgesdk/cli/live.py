@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -59,6 +60,8 @@ def foreground(node: Node, *, duration: float | None, quiet: bool) -> None:
         rates = Rates()
         live: Live | None = None
         if not quiet and console.is_terminal:
+            # The table tells what cameras do; lines of a log would tear it.
+            logging.getLogger("edgesdk.capture").setLevel(logging.ERROR)
             live = stack.enter_context(
                 Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
             )

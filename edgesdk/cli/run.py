@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,12 +54,13 @@ def run(
     """Run applications on cameras."""
     from edgesdk.cli.live import run_until_done
     from edgesdk.cli.summary import summary_lines
+    from edgesdk.log import log_to_stderr
     from edgesdk.records import encode_line
     from edgesdk.runtime import Node
 
     _check_positive("--duration", duration)
     _check_positive("--frames", frames)
-    set_up_logging(verbose)
+    log_to_stderr(verbose=verbose)
     settings = run_settings(config, state, web)
     node = Node(apps or (), _cameras(camera or ()), config=settings, out=out, frames=frames)
     run_until_done(node, duration=duration, quiet=as_json)
@@ -71,14 +71,6 @@ def run(
         return
     for line in summary_lines(summary):
         print(line)
-
-
-def set_up_logging(verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname).1s %(name)s: %(message)s",
-    )
 
 
 def _check_positive(option: str, value: float | None) -> None:

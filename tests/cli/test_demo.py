@@ -1,0 +1,94 @@
+"""The README's first command, with its real detector and video, from the user's own cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_NETWORK = 6
+
+
+def demo(folder: Path, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "NO_COLOR": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgesdk.cli.main", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> dict[str, Any]:
+    """One short demo; skipped where neither the cache nor the registry has its files."""
+    process = demo(folder, "--duration", "6", "--json")
+    out, errors = process.communicate(timeout=100)
+    if process.returncode == NO_NETWORK:
+        pytest.skip("package registry out of reach")
+    assert process.returncode == 0, errors
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+def test_demo_leaves_a_summary_results_and_a_picture(
+    finished: dict[str, Any], folder: Path, records: Any
+) -> None:
+    assert finished["command"] == "demo"
+    one = finished["applications"]["people"]["cameras"]["street"]
+    frames = one["frames"]
+    assert frames["captured"] > 100
+    assert frames["captured"] == frames["skipped_sample"] + frames["held"] + frames["passed"]
+    assert frames["ok"] > 0.8 * frames["passed"] > 30
+    assert finished["inferences"]["person-ssdlite"] >= frames["ok"]
+    assert one["outputs"]["people"]["total"] >= 1
+    found = records(folder / finished["results"])
+    overrun = one["dropped_by_reason"].get("overrun", 0)
+    assert len(found) == frames["passed"] - overrun
+    picture = (folder / finished["picture"]).read_bytes()
+    assert picture.startswith(b"\xff\xd8")
+
+    again = demo(folder, "--duration", "1")
+    out, errors = again.communicate(timeout=60)
+    assert again.returncode == 0, errors
+    assert "people on street" in out
+    assert "\x1b" not in out + errors  # no terminal, no colours or cursor movements
+    assert len(records(folder / "results.jsonl")) < len(found)
+
+
+def test_ctrl_c_is_the_demos_normal_end(
+    finished: dict[str, Any], tmp_path: Path, wait_for: Any
+) -> None:
+    process = demo(tmp_path, "--json")
+    results = tmp_path / "results.jsonl"
+    wait_for(lambda: results.exists() and results.stat().st_size > 0, "the first result", 60)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    out, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert time.monotonic() - asked < 2.0
+    assert json.loads(out)["applications"]["people"]["cameras"]["street"]["frames"]["ok"] > 0
+
+
+def test_demo_overwrites_nothing_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text('{"mine": true}\n')
+    process = demo(tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "not an earlier demo's" in errors
+    assert (tmp_path / "results.jsonl").read_text() == '{"mine": true}\n'
