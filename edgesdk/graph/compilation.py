@@ -80,7 +80,7 @@ class _Compiler:
                     sink.kind,
                     MappingProxyType(dict(sink.params)),
                     adding.index_of(sink.node),
-                    _name_of(sink.node, built.outputs) or sink.name,
+                    sink.name or _name_of(sink.node, built.outputs) or sink.node.gives,
                     frozenset(adding.index_of(s) for s in sink.selectors),
                     sink.place,
                 )

@@ -24,7 +24,7 @@ class Sink:
     params: Mapping[str, Any]
     node: Node
     selectors: tuple[Node, ...]
-    name: str
+    name: str | None  # as the user said, if at all
     place: Place
 
 

@@ -1,6 +1,7 @@
 """Applications on one camera share equal operators, and get what they would get alone."""
 
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,11 +107,11 @@ def test_sinks_are_part_of_the_plan_and_keep_their_stream_alive(
     def make(camera: edge.Camera) -> object:
         tracks = camera.gate().detect("people").track().to_jsonl("tracks.jsonl")
         tracks.count().to_mqtt("mqtt://host", topic="people", name="crowd")
-        return {"tracks": tracks}
+        return {"people": tracks}
 
     plan = compiled(application("a", make))
     first, second = plan.sinks
-    assert (first.kind, first.params, first.output) == ("jsonl", {"path": "tracks.jsonl"}, "tracks")
+    assert (first.kind, first.params, first.output) == ("jsonl", {"path": "tracks.jsonl"}, "people")
     assert (second.kind, second.output) == ("mqtt", "crowd")
     assert plan.operators[second.operator].kind == "count"
     (gate,) = plan.selectors_of["door"]
@@ -204,6 +205,8 @@ def seen(seed: int) -> list[tuple[FrameInfo, FrameView, Detections]]:
     return frames
 
 
+CARD = SimpleNamespace(name="people", task="detect", digest="a1" * 32, labels={1: "person"})
+
 SELECTIONS = {
     "all": lambda camera: camera,
     "few": lambda camera: camera.sample(fps=4),
@@ -227,10 +230,6 @@ choices = st.tuples(
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(choices, min_size=1, max_size=4), st.integers(0, 5))
 def test_results_are_those_of_running_alone(chosen: list, seed: int) -> None:
-    from types import SimpleNamespace
-
-    card = SimpleNamespace(name="people", task="detect", digest="a1" * 32, labels={1: "person"})
-
     def made(number: int, selection: str, analysis: str, score: float) -> Application:
         return application(
             f"app{number}",
@@ -239,10 +238,29 @@ def test_results_are_those_of_running_alone(chosen: list, seed: int) -> None:
 
     apps = [made(number, *choice) for number, choice in enumerate(chosen)]
     frames = seen(seed)
-    together = run(compile_applications([(a, "door") for a in apps], lambda _: card), frames)
+    together = run(compile_applications([(a, "door") for a in apps], lambda _: CARD), frames)
     for app in apps:
-        alone = run(compile_applications([(app, "door")], lambda _: card), frames)
+        alone = run(compile_applications([(app, "door")], lambda _: CARD), frames)
         assert together[app.name] == alone[app.name]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(choices, min_size=1, max_size=5), st.data())
+def test_a_plan_does_not_depend_on_the_order_of_its_applications(chosen, data) -> None:
+    apps = [
+        application(
+            f"app{number}",
+            lambda camera, s=selection, a=analysis, t=score: ANALYSES[a](SELECTIONS[s](camera), t),
+        )
+        for number, (selection, analysis, score) in enumerate(chosen)
+    ]
+
+    def merged(order: list[Application]) -> set:
+        plan = compile_applications([(app, "door") for app in order], lambda _: CARD)
+        assert len({operator.id for operator in plan.operators}) == len(plan.operators)
+        return {(operator.id, operator.applications) for operator in plan.operators}
+
+    assert merged(apps) == merged(data.draw(st.permutations(apps)))
 
 
 @pytest.mark.parametrize("kind", ["camera", "detect"])

@@ -229,7 +229,7 @@ class Stream(Generic[V]):
     def _sink(self, kind: str, params: dict[str, Any], name: str | None) -> Self:
         if self._node.gives == "frames":
             raise _no_such_operator(self, f"to_{kind}")
-        chosen = self._node.gives if name is None else check.text(f"to_{kind}", "name", name)
+        chosen = None if name is None else check.text(f"to_{kind}", "name", name)
         build = self._node.build
         build.sinks.append(
             Sink(kind, params, self._node, self._selectors, chosen, Place.of_caller())
