@@ -59,7 +59,7 @@ class HttpClient:
                     continue
             if response.status in (301, 302, 303, 307, 308) and response.first("location"):
                 url = self._follow(url, response.first("location"))
-                home = (url.scheme, url.netloc) == (self._url.scheme, self._url.netloc)
+                home = self._is_home(url)
                 continue
             words = _WORDS.get(response.status, f"{response.status} {response.phrase}".strip())
             raise CaptureError(f"the server says: {words}")
@@ -70,6 +70,12 @@ class HttpClient:
         if target.scheme not in ("http", "https") or not target.hostname:
             raise CaptureError("the server redirects to something that is not HTTP")
         return target
+
+    def _is_home(self, url: SplitResult) -> bool:
+        """Whether *url* may have the credentials: the same server, or the same host with TLS."""
+        own = self._url
+        same = (url.scheme, url.port) == (own.scheme, own.port)
+        return url.hostname == own.hostname and (same or url.scheme == "https")
 
     def _request(self, url: SplitResult, home: bool, deadline: float) -> Response:
         sock = self._connect(url, deadline)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import itertools
 import re
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,8 @@ parser.add_argument("--fps", type=float, default=25)
 parser.add_argument("--user", default="")
 parser.add_argument("--password", default="")
 parser.add_argument("--digest", action="store_true")
+parser.add_argument("--away", default="", help="where /away redirects to")
+parser.add_argument("--certificate", default="", help="PEM with key: serve https")
 arguments = parser.parse_args()
 
 drawn = scene(1, arguments.width, arguments.height)
@@ -115,6 +118,28 @@ class Camera(BaseHTTPRequestHandler):
         self._begin("image/jpeg", ("Content-Length", str(len(data))))
         self.wfile.write(data)
 
+    def serve_chunked(self) -> None:
+        self._begin("multipart/x-mixed-replace; boundary=frame", ("Transfer-Encoding", "chunked"))
+        for index in itertools.count():
+            body = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(index) + b"\r\n"
+            for at in range(0, len(body), 700):
+                piece = body[at : at + 700]
+                self.wfile.write(b"%x;more=less\r\n%s\r\n" % (len(piece), piece))
+            time.sleep(1 / arguments.fps)
+
+    def serve_away(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", arguments.away)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def serve_stranger(self) -> None:
+        """A picture for who brings no credentials."""
+        if self.headers.get("Authorization"):
+            self.send_error(500, "you should not have told me")
+        else:
+            self.serve_shot()
+
     def serve_bomb(self) -> None:
         data = bomb()
         self._begin("image/jpeg", ("Content-Length", str(len(data))))
@@ -158,4 +183,9 @@ class Camera(BaseHTTPRequestHandler):
 
 
 ThreadingHTTPServer.daemon_threads = True
-ThreadingHTTPServer(("127.0.0.1", arguments.port), Camera).serve_forever()
+server = ThreadingHTTPServer(("127.0.0.1", arguments.port), Camera)
+if arguments.certificate:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(arguments.certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()

@@ -226,9 +226,20 @@ def rtsp(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+def _http_camera() -> Server:
+    return Server(lambda port: [sys.executable, str(HERE / "camera_server.py"), str(port)])
+
+
 @pytest.fixture
 def camera_server() -> Iterator[Server]:
     """MJPEG at ``/stream``, snapshots at ``/shot``; see camera_server.py for the rest."""
-    server = Server(lambda port: [sys.executable, str(HERE / "camera_server.py"), str(port)])
+    server = _http_camera()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def other_server() -> Iterator[Server]:
+    server = _http_camera()
     yield server
     server.kill()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ def uri(server: Server, path: str, credentials: str = "") -> str:
     return f"http://{credentials}127.0.0.1:{server.port}/{path}"
 
 
-@pytest.mark.parametrize("path", ["stream", "stream?bare"])
+@pytest.mark.parametrize("path", ["stream", "stream?bare", "chunked"])
 def test_frames_of_an_mjpeg_camera_arrive_in_order(
     path: str, camera_server: Server, cameras: Cameras
 ) -> None:
@@ -126,3 +128,50 @@ def test_nothing_that_listens_and_no_such_host_are_said(
     unknown = cameras.add("http://no-such-host.invalid/stream")
     assert "refused" in (cameras.wait_state(refused, "reconnecting").reason or "")
     assert "not known" in (cameras.wait_state(unknown, "reconnecting").reason or "")
+
+
+def test_credentials_go_to_the_cameras_own_host_and_no_other(
+    camera_server: Server, other_server: Server, cameras: Cameras
+) -> None:
+    other_server.start()
+    away = f"http://localhost:{other_server.port}/stranger"
+    camera_server.start("--user", "admin", "--password", "s3cret", "--away", away)
+    strange = cameras.add(uri(camera_server, "away?edge.interval=50ms", "admin:s3cret@"))
+    assert cameras.read(strange, count=2, visit=lambda f: f.properties.width) == [320, 320]
+    camera_server.kill()
+    own = f"http://127.0.0.1:{camera_server.port}/shot"
+    camera_server.start("--user", "admin", "--password", "s3cret", "--away", own)
+    home = cameras.add(uri(camera_server, "away?edge.interval=50ms", "admin:s3cret@"))
+    assert cameras.read(home, count=2, visit=lambda f: f.properties.width) == [320, 320]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_until_the_user_accepts_it(
+    camera_server: Server, cameras: Cameras, tmp_path: Path
+) -> None:
+    pem = tmp_path / "camera.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            str(pem),
+            "-out",
+            str(tmp_path / "cert"),
+            "-subj",
+            "/CN=camera",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    pem.write_text(pem.read_text() + (tmp_path / "cert").read_text())
+    camera_server.start("--certificate", str(pem))
+    secure = f"https://127.0.0.1:{camera_server.port}/stream"
+    refused = cameras.wait_state(cameras.add(secure), "reconnecting")
+    assert "edge.verify=0 accepts it" in (refused.reason or "")
+    assert cameras.read(cameras.add(f"{secure}?edge.verify=0"), count=3)
