@@ -49,17 +49,19 @@ class Agreement:
 
 
 def complete_inputs(card: ModelCard, variant: Variant, facts: FileFacts) -> tuple[Input, ...]:
-    """The card's inputs, with the name and quantisation that only the file says."""
+    """The card's inputs, with the name and quantisation that only the file says; -1 becomes 1."""
     return tuple(
-        _completed(spec, _tensor_of(spec, facts.inputs)) for spec in card.inputs_of(variant)
+        _completed(spec, _tensor_of(spec, facts.inputs)) for spec in card.said_inputs(variant)
     )
 
 
 def _completed(spec: Input, tensor: TensorFacts | None) -> Input:
+    shape = tuple(1 if d < 0 else d for d in spec.shape)
     if tensor is None:
-        return spec
+        return msgspec.structs.replace(spec, shape=shape)
     return msgspec.structs.replace(
         spec,
+        shape=shape,
         name=spec.name or tensor.name,
         quantisation=spec.quantisation or tensor.quantisation,
     )
@@ -101,7 +103,7 @@ def compare(card: ModelCard, variant: Variant, facts: FileFacts) -> Agreement:
     mistakes: list[str] = []
     conflicts: list[str] = []
     if facts.inputs:
-        for spec in card.inputs_of(variant):
+        for spec in card.said_inputs(variant):
             _compare_input(spec, facts, mistakes, conflicts)
     outputs = _by_name(facts.outputs)
     named = all(t.name for t in facts.outputs)

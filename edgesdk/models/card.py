@@ -64,8 +64,16 @@ class ModelCard:
     def variants(self) -> tuple[Variant, ...]:
         return self.document.variants
 
-    def inputs_of(self, variant: Variant) -> tuple[Input, ...]:
+    def said_inputs(self, variant: Variant) -> tuple[Input, ...]:
+        """The inputs as the card has them."""
         return variant.inputs if variant.inputs is not None else self.document.inputs
+
+    def inputs_of(self, variant: Variant) -> tuple[Input, ...]:
+        """The inputs with what only the file says (name, quantisation), at batch 1 if it is open.
+
+        :raises ModelInvalid: the file is there, and damaged.
+        """
+        return complete_inputs(self, variant, self.facts_of(variant))
 
     def outputs_of(self, variant: Variant) -> dict[str, Output]:
         """The card's outputs by role."""
@@ -81,7 +89,7 @@ class ModelCard:
         """SHA-256, hex, of what decides the model's results. Reads files whose sha256 is unsaid."""
         doc = self.document
         variants = [
-            (self.sha256_of(v), v.precision, self.inputs_of(v), self.outputs_of(v))
+            (self.sha256_of(v), v.precision, self.said_inputs(v), self.outputs_of(v))
             for v in doc.variants
         ]
         extra = ""
@@ -115,11 +123,7 @@ class ModelCard:
 
     def model_file(self, variant: Variant) -> ModelFile:
         """The variant as a backend opens it; its bytes are checked there, when it is prepared."""
-        inputs = {
-            spec.name: (abs(spec.shape[0]), *spec.shape[1:])
-            for spec in complete_inputs(self, variant, self.facts_of(variant))
-            if spec.name
-        }
+        inputs = {spec.name: spec.shape for spec in self.inputs_of(variant) if spec.name}
         outputs = tuple(output.name for output in self.outputs_of(variant).values())
         return ModelFile(
             self.file_of(variant), self.sha256_of(variant), variant.precision, inputs, outputs

@@ -176,7 +176,7 @@ def describe_model(
         model=describe_card(card, origin),
         digest=card.digest if complete else None,
         decode=str(type(card.decode).__struct_config__.tag),
-        inputs=[msgspec.to_builtins(spec) for spec in card.inputs_of(variant)],
+        inputs=[msgspec.to_builtins(spec) for spec in card.said_inputs(variant)],
         outputs={role: output.name for role, output in card.outputs_of(variant).items()},
         conflicts=conflicts,
     )

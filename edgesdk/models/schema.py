@@ -117,7 +117,6 @@ class Variant(_Table, frozen=True):
     sha256: Sha256 | None = None
     inputs: tuple[Input, ...] | None = None
     outputs: Outputs | None = None
-    max_batch: Annotated[int, Meta(ge=1, le=64)] | None = None
     source: PackageSource | None = None
 
     @property
