@@ -42,8 +42,10 @@ static edge_ns scale(edge_ns a, edge_ns b, edge_ns c)
 /* A size that never ran is assumed to scale like the last size beside it that did. */
 static void infer(struct cost *c, uint32_t from, uint32_t size)
 {
-    c[size].mean = scale(c[size].first, c[from].mean, c[from].first);
-    c[size].upper = scale(c[size].first, c[from].upper, c[from].first);
+    edge_ns mean = scale(c[size].first, c[from].mean, c[from].first);
+    edge_ns upper = scale(c[size].first, c[from].upper, c[from].first);
+    c[size].mean = mean ? mean : 1;
+    c[size].upper = upper > c[size].mean ? upper : c[size].mean;
 }
 
 void edge_sched_learn(struct edge_sched *s, uint32_t model, uint32_t device, uint32_t items,
@@ -59,6 +61,13 @@ void edge_sched_learn(struct edge_sched *s, uint32_t model, uint32_t device, uin
         infer(c, ran, b);
     for (uint32_t b = ran; b-- > 0 && !c[b].samples;)
         infer(c, ran, b);
+    /* A larger batch never counts as quicker; the newest news wins. */
+    for (uint32_t b = 0; b < s->models[model].batch_max; b++) {
+        if (b < ran ? c[b].upper > c[ran].upper : c[b].upper < c[ran].upper)
+            c[b].upper = c[ran].upper;
+        if (c[b].mean > c[b].upper)
+            c[b].mean = c[b].upper;
+    }
 }
 
 /* A job came with all the time that its stream was admitted with, and by the estimate not even an
@@ -73,6 +82,9 @@ void edge_sched_relax(struct edge_sched *s, uint32_t model)
                 c[b].upper -= (c[b].upper - c[b].mean) / 8 + 1;
             else if (c[b].samples)
                 c[b].upper = c[b].mean -= c[b].mean / 32;
+        for (uint32_t b = 1; b < s->models[model].batch_max; b++)
+            if (c[b].upper < c[b - 1].upper)
+                c[b].upper = c[b - 1].upper;
     }
 }
 

@@ -166,7 +166,7 @@ int edge_sched_next(struct edge_sched *s, uint32_t index, edge_sched_batch *batc
     struct device *device = &s->devices[index];
     if (device->batch)
         return -EBUSY;
-    device->count = device->items = 0;
+    device->count = device->items = device->planned_items = 0;
     batch->count = batch->items = 0;
     batch->wait_until = 0;
     if (!s->ahead)
@@ -177,7 +177,9 @@ int edge_sched_next(struct edge_sched *s, uint32_t index, edge_sched_batch *batc
     }
     device->batch = ++s->batch_serial << 3 | index;
     device->started = now;
-    device->ends = add_ns(now, cost_of(s, device->model, index, device->items)->upper);
+    device->ends = add_ns(now, device->items == device->planned_items
+                                   ? device->planned
+                                   : cost_of(s, device->model, index, device->items)->upper);
     batch->id = device->batch;
     batch->model.id = device->model;
     batch->items = device->items;

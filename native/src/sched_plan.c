@@ -184,8 +184,11 @@ static bool take(struct edge_sched *s, uint32_t device, uint32_t promise, edge_n
     if (s->promises[promise].device == device && s->promises[first].cost < takes)
         takes = s->promises[first].cost;
     edge_ns ends = add_ns(now, takes);
-    if (ends <= due && ends <= edge_sched_plan_latest(s, device, now))
+    if (ends <= due && ends <= edge_sched_plan_latest(s, device, now)) {
+        s->devices[device].planned = takes;
+        s->devices[device].planned_items = taken;
         return true;
+    }
     for (uint32_t i = first; i != end; i = s->promises[i].next)
         if (s->promises[i].state == PROMISE_TAKEN)
             s->promises[i].state = PROMISE_ARRIVED;

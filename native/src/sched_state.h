@@ -69,6 +69,8 @@ struct app {
 struct device {
     uint64_t batch; /* 0: idle */
     edge_ns started, ends;
+    edge_ns planned; /* what the batch may take if it is a planned one of planned_items */
+    uint32_t planned_items;
     uint32_t model, items, count;
     uint32_t jobs[EDGE_SCHED_BATCH_MAX];
     uint32_t first, last; /* of its sequence of promises, or NONE */

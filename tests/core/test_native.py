@@ -128,7 +128,8 @@ int main(void)
         return 1;
     }
     memset(frame.data, 7, 64);
-    return edge_ring_commit(writer, &frame) || edge_ring_take(reader, EDGE_TAKE_NEXT, &frame, 1) != 1 ||
+    return edge_ring_commit(writer, &frame) ||
+           edge_ring_take(reader, EDGE_TAKE_NEXT, &frame, 1) != 1 ||
            *(unsigned char *)frame.data != 7 || edge_ring_unlink(NAME) != -EDGE_E_WRITER ||
            (edge_ring_writer_close(writer, 1), 0);
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from edgesdk.core.results import ResultReader, ResultWriter
 from edgesdk.core.ring import RingMissing
 from edgesdk.errors import RingBusy, RingInvalid, RingStale
@@ -14,8 +14,8 @@ from edgesdk.values import Detections
 
 
 @pytest.fixture
-def name() -> Iterator[str]:
-    yield f"pytest.results.{os.getpid()}"
+def name() -> str:
+    return f"pytest.results.{os.getpid()}"
 
 
 def people(n: int) -> Detections:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgesdk.core.ring import (
     Bell,
     ColourRange,

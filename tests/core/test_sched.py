@@ -79,7 +79,7 @@ def test_a_deadline_that_can_never_be_kept_is_refused_with_the_one_that_can() ->
     sched = Scheduler()
     app, quick, slow = sched.add_app(), sched.add_model([5_000_000]), sched.add_model([20_000_000])
     sched.add_stream(app, slow, period_ns=0, deadline_ns=10**9)
-    with pytest.raises(AdmissionRefused, match="24 ms cannot be kept.* 25 ms") as refused:
+    with pytest.raises(AdmissionRefused, match=r"24 ms cannot be kept.* 25 ms") as refused:
         sched.add_stream(app, quick, period_ns=0, deadline_ns=24_000_000)
     assert refused.value.needed_ns == 25_000_000
     sched.add_stream(app, quick, period_ns=0, deadline_ns=refused.value.needed_ns)
@@ -244,7 +244,10 @@ def test_the_archive_waits_for_live_work_but_keeps_its_floor() -> None:
 
 def test_archive_batches_stay_short() -> None:
     sched = Scheduler()
-    archive, model = sched.add_app(archive=True), sched.add_model([i * 4_000_000 for i in range(1, 9)])
+    archive, model = (
+        sched.add_app(archive=True),
+        sched.add_model([i * 4_000_000 for i in range(1, 9)]),
+    )
     for i in range(8):
         stream = sched.add_stream(archive, model, period_ns=0, deadline_ns=FAR)
         sched.submit(stream, i, deadline_ns=FAR, now_ns=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def optimum(jobs: list[Job], costs: Costs) -> int:
     """Exhaustive, and clairvoyant."""
     releases = sorted({job.release for job in jobs})
 
-    @lru_cache(maxsize=None)
+    @cache
     def best(now: int, left: int) -> int:
         most = 0
         later = [release for release in releases if release > now]
@@ -115,9 +115,7 @@ def test_feasible_sets_of_unit_jobs_are_met_as_bipartite_matching_says_they_can(
         for _ in range(count):
             release = rng.randrange(slots - 1)
             length = rng.randint(1, 8)
-            jobs.append(
-                Job(rng.randrange(3), release * unit, min(slots, release + length) * unit)
-            )
+            jobs.append(Job(rng.randrange(3), release * unit, min(slots, release + length) * unit))
         possible = np.zeros((count, slots), dtype=np.int8)
         for i, job in enumerate(jobs):
             possible[i, job.release // unit : job.deadline // unit] = 1
