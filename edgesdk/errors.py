@@ -9,6 +9,7 @@
     ├── ModelError            a model or its card                                (exit 3)
     │   ├── CardError         the card: file, field, value, expected
     │   ├── ModelNotFound     no card answers the reference
+    │   │   └── UnknownModel  an application's reference: a GraphError too, with its place
     │   ├── ModelInvalid      the runtime cannot read the file
     │   ├── ModelUnsupported  the runtime lacks an operator
     │   └── DigestMismatch    bytes differ from their SHA-256
@@ -65,6 +66,7 @@ __all__ = [
     "RingInvalid",
     "RingStale",
     "SinkError",
+    "UnknownModel",
     "UsageError",
     "WorkerCrashed",
 ]
@@ -98,6 +100,12 @@ class CardError(ModelError):
 
 class ModelNotFound(ModelError):
     pass
+
+
+class UnknownModel(GraphError, ModelNotFound):
+    """An application names a model that no card answers; the message has ``file:line``."""
+
+    exit_code = ModelNotFound.exit_code
 
 
 class ModelInvalid(ModelError):
@@ -137,7 +145,9 @@ Reason = Literal["package", "library", "abi", "driver", "permission", "version"]
 class BackendUnavailable(BackendError):
     """The runtime cannot be used on this machine; *reason* says what is missing."""
 
-    def __init__(self, message: str, *, reason: Reason, backend: str = "", detail: str = "") -> None:
+    def __init__(
+        self, message: str, *, reason: Reason, backend: str = "", detail: str = ""
+    ) -> None:
         super().__init__(message, backend=backend, detail=detail)
         self.reason: Reason = reason
 

@@ -6,7 +6,7 @@
 """
 
 from edgesdk.graph.application import Application, BuiltApplication, app
-from edgesdk.graph.compilation import UnknownModel, compile_applications
+from edgesdk.graph.compilation import compile_applications
 from edgesdk.graph.custom import Operator, operator
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.ground import ground_plane
@@ -44,7 +44,6 @@ __all__ = [
     "Step",
     "Stream",
     "TrackStream",
-    "UnknownModel",
     "app",
     "compile_applications",
     "execution_id",

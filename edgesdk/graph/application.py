@@ -15,6 +15,7 @@ from edgesdk.graph import parameters as check
 from edgesdk.graph.node import Build, Node, Sink
 from edgesdk.graph.place import Place, mistake
 from edgesdk.graph.streams import Camera, Frames, Stream
+from edgesdk.graph.streams.base import UnknownOperator
 
 __all__ = ["Application", "BuiltApplication", "Output", "app"]
 
@@ -97,6 +98,8 @@ class Application(Generic[Returned]):
         source = Node("camera", "source", build, self.place, "frames")
         try:
             returned = self(Camera(source))
+        except UnknownOperator as error:
+            raise GraphError(str(error)) from None
         except EdgeError:
             raise
         except UnboundLocalError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from edgesdk.errors import GraphError, ModelError, ModelNotFound
+from edgesdk.errors import ModelError, ModelNotFound, UnknownModel
 from edgesdk.graph.application import Application
 from edgesdk.graph.identity import operator_id
 from edgesdk.graph.node import Node
@@ -15,15 +15,9 @@ from edgesdk.graph.operators import VERSIONS
 from edgesdk.graph.place import did_you_mean, mistake
 from edgesdk.graph.plan import Card, Plan, PlannedOperator, PlannedSink
 
-__all__ = ["UnknownModel", "compile_applications"]
+__all__ = ["compile_applications"]
 
 _TASKS = {"infer": "raw"}
-
-
-class UnknownModel(GraphError, ModelNotFound):
-    """No card answers the model that an operator names. Both kinds of error, exit code 3."""
-
-    exit_code = ModelNotFound.exit_code
 
 
 def compile_applications(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 import edgesdk as edge
-from edgesdk.errors import EdgeError, GraphError, ModelNotFound
+from edgesdk.errors import EdgeError, GraphError, ModelNotFound, UnknownModel
 from edgesdk.graph import Plan, load_application
 
 MISTAKES = {
@@ -127,7 +127,7 @@ def test_a_mistake_names_file_line_operator_parameter_value_and_expectation(
     with pytest.raises(EdgeError) as caught:
         built(expression)
     assert str(caught.value) == f"app.py:6: {message}"
-    assert isinstance(caught.value, GraphError)
+    assert type(caught.value) in (GraphError, UnknownModel)
 
 
 RETURNED = {
@@ -158,6 +158,7 @@ def test_a_model_that_is_not_found_is_a_model_error_too_and_keeps_its_exit_code(
     with pytest.raises(ModelNotFound) as caught:
         built("camera.detect('nobody')")
     assert caught.value.exit_code == ModelNotFound.exit_code
+    assert type(caught.value) is UnknownModel
 
 
 def test_the_line_is_that_of_the_call_within_a_long_expression(

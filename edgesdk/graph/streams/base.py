@@ -25,6 +25,7 @@ __all__ = [
     "MeasurementStream",
     "RawStream",
     "Stream",
+    "UnknownOperator",
     "join",
     "stream_of",
 ]
