@@ -23,9 +23,8 @@ log = logging.getLogger(__name__)
 _TAKE = 4
 # A ring that nobody reads keeps its newest frame or two only, so a new one is found quickly; a
 # camera that has been away for long is looked for at leisure.
-_LOOK_FOR_RING_NS = 4_000_000
-_LOOK_AT_LEISURE_NS = 50_000_000
-_PATIENCE_NS = 10_000_000_000
+_IMPATIENT_NS = 10_000_000_000
+_AT_LEISURE_NS = 50_000_000
 _AFTER_ERROR_NS = 1_000_000_000
 _LOOK_AT_STATUS_NS = 50_000_000
 # Frames of a source that waits for us which are on their way together: enough to overlap.
@@ -68,16 +67,30 @@ class CameraFeed:
         self._last: tuple[int, int] | None = None if source.kind == "ring" else (0, 0)
         self._look_again_ns = 0
         self._missing_since_ns = 0
+        self._more = False
         self._status_at_ns = 0
         self._full = 0
         self.status = CameraStatus()
 
-    def poll(self, now_ns: int) -> bool:
+    @property
+    def reader(self) -> RingReader | None:
+        return self._reader
+
+    @property
+    def touched(self) -> bool:
+        return self._more or self.flow.touched
+
+    @property
+    def hurried(self) -> bool:
+        return not self.done and self._reader is None and not self._patient
+
+    def poll(self, now_ns: int) -> None:
+        self._more = self.flow.touched = False
         self.flow.tick(now_ns)
         if self.done or now_ns < self._look_again_ns:
-            return False
+            return
         if self._reader is None and not self._open(now_ns):
-            return False
+            return
         assert self._reader is not None
         room = _TAKE
         if self.flow.lossless:
@@ -90,22 +103,13 @@ class CameraFeed:
                 taken = self._reader.take(room)
             except RingStale:
                 self._reopen(now_ns)
-                return True
+                return
         for frame in taken:
             self._take(frame)
+        self._more = len(taken) == room > 0 and not self.flow.lossless
         if now_ns - self._status_at_ns > _LOOK_AT_STATUS_NS:
             self._status_at_ns = now_ns
             self._look_at_status(empty=room > 0 and not taken)
-        return len(taken) == room > 0
-
-    def wake_ns(self) -> int | None:
-        waits = [self.flow.wake_ns()]
-        if not self.done:
-            if self._reader is None or self._look_again_ns > time.monotonic_ns():
-                waits.append(self._look_again_ns)
-            else:
-                waits.append(self._status_at_ns + _LOOK_AT_STATUS_NS)
-        return min((w for w in waits if w is not None), default=None)
 
     def broken(self, error: Exception) -> None:
         self.error = str(error)
@@ -129,10 +133,15 @@ class CameraFeed:
         self._missing_since_ns = 0
         return True
 
+    @property
+    def _patient(self) -> bool:
+        since = self._missing_since_ns
+        return since > 0 and time.monotonic_ns() - since > _IMPATIENT_NS
+
     def _ring_is_missing(self, now_ns: int) -> None:
         self._missing_since_ns = self._missing_since_ns or now_ns
-        patient = now_ns - self._missing_since_ns > _PATIENCE_NS
-        self._look_again_ns = now_ns + (_LOOK_AT_LEISURE_NS if patient else _LOOK_FOR_RING_NS)
+        if self._patient:
+            self._look_again_ns = now_ns + _AT_LEISURE_NS
         if now_ns - self._status_at_ns > _LOOK_AT_STATUS_NS:
             self._status_at_ns = now_ns
             self._look_at_status(empty=True)

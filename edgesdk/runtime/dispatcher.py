@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edgesdk.core.ring import Bell
+from edgesdk.core.ring import Bell, RingReader
 
 __all__ = ["Dispatcher", "Feed"]
 
 log = logging.getLogger(__name__)
 
-# How long nothing may happen before cameras are looked at all the same: rings that came or moved.
-_IDLE_S = 0.1
+# Feeds whose ring rang, or whose frames moved on, are polled at once; all of them so often, for
+# what has no bell: deadlines, ends, rings that are not there yet.
+_SWEEP_NS = 20_000_000
+_HURRIED_SWEEP_NS = 4_000_000
 
 
 class Feed(Protocol):
@@ -29,11 +31,22 @@ class Feed(Protocol):
 
     name: str
 
-    def poll(self, now_ns: int) -> bool:
-        """Takes what its ring has; True if there may be more at once."""
+    @property
+    def reader(self) -> RingReader | None: ...
+
+    @property
+    def touched(self) -> bool:
+        """Whether something happened since the last poll that may make room for frames."""
         ...
 
-    def wake_ns(self) -> int | None: ...
+    @property
+    def hurried(self) -> bool:
+        """Whether it waits for something that no bell tells of."""
+        ...
+
+    def poll(self, now_ns: int) -> None:
+        """Takes what its ring has, and does what is due."""
+        ...
 
     def broken(self, error: Exception) -> None:
         """Something of this camera's raised; it must not happen again at once."""
@@ -47,6 +60,7 @@ class Dispatcher:
         self._bell = bell
         self._feeds = feeds
         self._inbox: deque[Callable[[], None]] = deque()
+        self._sweep_at_ns = 0
         self._stopping = False
         # The bell is memory that other threads ring: it goes when none of them is in it.
         self._lock = threading.Lock()
@@ -80,30 +94,38 @@ class Dispatcher:
 
     def _run(self) -> None:
         try:
+            rung: set[int] = set()
             while not self._stopping:
-                more = self._turn()
-                if not more and not self._inbox and not self._stopping:
-                    self._bell.wait(self._patience())
+                self._drain()
+                self._poll_due(rung)
+                rung = set()
+                if not self._inbox and not any(feed.touched for feed in self._feeds):
+                    left = self._sweep_at_ns - time.monotonic_ns()
+                    if self._bell.wait(max(0.0, left / 1e9)):
+                        rung = {id(reader) for reader in self._bell.rung()}
             self._drain()
         except BaseException as error:
             self.failure = error
             log.critical("the dispatcher died", exc_info=True)
 
-    def _turn(self) -> bool:
-        more = False
-        self._drain()
+    def _poll_due(self, rung: set[int]) -> None:
         now = time.monotonic_ns()
+        if now < self._sweep_at_ns:
+            for feed in self._feeds:
+                if feed.touched or id(feed.reader) in rung:
+                    self._poll(feed, now)
+            return
         for feed in self._feeds:
-            more = self._poll(feed, now) or more
-        return more
+            self._poll(feed, now)
+        hurried = any(feed.hurried for feed in self._feeds)
+        self._sweep_at_ns = now + (_HURRIED_SWEEP_NS if hurried else _SWEEP_NS)
 
     @staticmethod
-    def _poll(feed: Feed, now_ns: int) -> bool:
+    def _poll(feed: Feed, now_ns: int) -> None:
         try:
-            return feed.poll(now_ns)
+            feed.poll(now_ns)
         except Exception as error:
             feed.broken(error)
-            return False
 
     def _drain(self) -> None:
         while self._inbox:
@@ -112,9 +134,3 @@ class Dispatcher:
                 call()
             except Exception:
                 log.exception("a result could not be handled")
-
-    def _patience(self) -> float:
-        wakes = [wake for feed in self._feeds if (wake := feed.wake_ns()) is not None]
-        if not wakes:
-            return _IDLE_S
-        return min(_IDLE_S, max(0.0, (min(wakes) - time.monotonic_ns()) / 1e9))

@@ -104,6 +104,7 @@ class CameraFlow:
         self.program = program
         self.outlets = outlets
         self.keep_pixels = False
+        self.touched = False
         self.lossless = lossless
         self._ports = ports
         self._patience_ns = max(outlet.deadline_ns for outlet in outlets.values())
@@ -169,12 +170,6 @@ class CameraFlow:
             self._run_in_order(self.program.stages[index], now_ns)
         for outlet in self.outlets.values():
             outlet.release(now_ns)
-
-    def wake_ns(self) -> int | None:
-        """When :meth:`tick` has something to do."""
-        waits = [order.wake_ns() for order in self._order.values()]
-        waits += [outlet.wake_ns() for outlet in self.outlets.values()]
-        return min((w for w in waits if w is not None), default=None)
 
     def _start(
         self,
@@ -287,6 +282,7 @@ class CameraFlow:
 
     def _settle(self, task: Task, stage: Stage, value: Any) -> None:
         task.values[stage.index] = value
+        self.touched = True
         self._advance(task)
 
     def _run_in_order(self, stage: Stage, now_ns: int) -> None:

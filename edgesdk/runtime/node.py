@@ -412,20 +412,19 @@ class _Housekeeping:
     """The dispatcher's last feed: sees when all is done, and that records arrived."""
 
     name = "housekeeping"
+    reader = None
+    touched = False
+    hurried = False
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def poll(self, now_ns: int) -> bool:
+    def poll(self, now_ns: int) -> None:
         node = self._node
         if node.deliverer is not None:
             node.deliverer.acknowledge()
         if all(feed.done and not feed.flow.open_tasks for feed in node.feeds.values()):
             node._finished.set()
-        return False
-
-    def wake_ns(self) -> int | None:
-        return None
 
     def broken(self, error: Exception) -> None:
         log.error("housekeeping failed", exc_info=error)

@@ -109,9 +109,6 @@ class Outlet:
             if released.value is not None:
                 self._hand_over(*released.value)
 
-    def wake_ns(self) -> int | None:
-        return self._order.wake_ns()
-
     def _hand_over(self, entry: Entry, delivery: Delivery) -> None:
         forget = partial(self.channel.delivered, entry.incarnation, entry.sequence)
         self._deliver(delivery, forget)
