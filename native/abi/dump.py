@@ -19,10 +19,14 @@ def structure(name: str) -> dict[str, Any]:
     kind = ffi.typeof(name)
     if kind.kind == "enum":
         return {"enum": {label: value for value, label in sorted(kind.elements.items())}}
-    if kind.kind != "struct" or kind.fields is None:
-        return {"type": kind.cname if kind.kind != "struct" else "opaque"}
+    if kind.kind != "struct":
+        return {"type": kind.cname}
+    try:
+        size = ffi.sizeof(kind)  # also makes cffi lay the struct out, which .fields takes for done
+    except (TypeError, ffi.error):
+        return {"type": "opaque"}
     fields = {key: [field.offset, field.type.cname] for key, field in kind.fields}
-    return {"bytes": ffi.sizeof(kind), "fields": fields}
+    return {"bytes": size, "fields": fields}
 
 
 def dump() -> dict[str, Any]:
