@@ -226,7 +226,7 @@ class YoloX(_DetectWithNms, frozen=True, tag="yolox"):
 
 
 class Classify(_Table, frozen=True, tag_field="kind", tag="classify"):
-    """One score a class. ``auto`` takes scores as they are if they add up to 1, else softmax."""
+    """One score a class. ``auto``: scores all in [0, 1] stay as they are, else softmax."""
 
     activation: Literal["auto", "softmax", "sigmoid", "none"] = "auto"
     class_offset: int = 0

@@ -368,6 +368,7 @@ def test_suppression_agrees_with_a_plain_loop() -> None:
     [
         ('activation = "auto"', [0.1, 0.7, 0.2], [(1, 0.7), (2, 0.2)]),
         ('activation = "auto"', [0.0, 2.0, 1.0], [(1, 0.6652), (2, 0.2447)]),
+        ('activation = "auto"', [0.9, 0.8, 0.0], [(0, 0.9), (1, 0.8)]),
         ('activation = "softmax"', [0.1, 0.7, 0.2], [(1, 0.4640), (2, 0.2814)]),
         ('activation = "sigmoid"', [-1.0, 0.0, 1.0], [(2, 0.7311), (1, 0.5)]),
         ('activation = "none"\nclass_offset = 5', [3.0, 1.0, 2.0], [(5, 3.0), (7, 2.0)]),
