@@ -10,6 +10,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -101,28 +102,19 @@ class Control(threading.Thread):
 
     def sleep(self, seconds: float) -> None:
         """Wait on purpose."""
-        deadline = time.monotonic() + seconds
-        with self._changed:
-            self._idle = True
-            while not self._stopped:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                self._changed.wait(left)
-            self._idle = False
-            self._progress_ns = time.monotonic_ns()
-            if self._stopped:
-                raise Stopped
+        self._wait(lambda: False, seconds)
 
     def wait_acknowledged(self, sequence: int, timeout: float | None = None) -> None:
         """Wait until the agent's reader has taken frame *sequence*; without *timeout*, for ever."""
+        self._wait(lambda: self._acknowledged >= sequence, timeout)
+
+    def _wait(self, done: Callable[[], bool], timeout: float | None) -> None:
         with self._changed:
             self._idle = True
-            self._changed.wait_for(lambda: self._acknowledged >= sequence or self._stopped, timeout)
+            self._changed.wait_for(lambda: self._stopped or done(), timeout)
             self._idle = False
-            self._progress_ns = time.monotonic_ns()
-            if self._stopped:
-                raise Stopped
+            self.progress()
+            self.check()
 
     def check(self) -> None:
         if self._stopped:

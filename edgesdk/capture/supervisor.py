@@ -28,12 +28,15 @@ TICK = 0.1
 # A worker that did not even send its heartbeat for so long holds the GIL in a library: kill it.
 SILENT_WORKER = 8.0
 # A file whose worker dies this often without one more frame has a picture that kills the decoder.
-FUTILE_RESTARTS = 3
+FUTILE_DEATHS = 3
 STOP_SECONDS = 0.6
 
 
 class _Camera:
-    """What the supervisor's thread knows of one camera. Only that thread changes it."""
+    """What the supervisor knows of one camera.
+
+    Only its thread changes it, but for ``acknowledged``, which is the reader's.
+    """
 
     def __init__(self, name: str, source: Source, ring: str, slots: int) -> None:
         self.name, self.source, self.ring, self.slots = name, source, ring, slots
@@ -42,9 +45,11 @@ class _Camera:
         self.watch = RingWatch(ring, source.timeout) if source.kind is Kind.RING else None
         self.backoff = Backoff(random.random)
         self.start_at = 0.0
+        # The counts when the present worker was started, which counts from zero.
         self.frames_before = 0
         self.errors_before = 0
         self.dropped_before = 0
+        # The ring's number before the first frame of this camera; None before that frame.
         self.base: int | None = None
         self.acknowledged = 0
 
@@ -273,24 +278,22 @@ class CaptureSupervisor:
         self._set(camera, msgspec.structs.replace(status, restarts=status.restarts + 1))
         if progressed:
             camera.backoff.reset()
-        if not camera.source.live and camera.backoff.failures >= FUTILE_RESTARTS:
-            reason = f"{cause}, {FUTILE_RESTARTS} times at the same frame; the file was given up"
-            self._set(
-                camera,
-                msgspec.structs.replace(
-                    camera.status, state=CameraState.ENDED, failed=True, reason=reason
-                ),
-            )
-            return
         self._retry(camera, cause)
 
     def _retry(self, camera: _Camera, cause: str) -> None:
-        # The first time at once: a decoder that crashed shall cost a second and not more.
-        wait = camera.backoff.next() if camera.backoff.failures else 0.0
-        camera.backoff.failures = max(1, camera.backoff.failures)
+        wait, deaths = camera.backoff.next(), camera.backoff.failures
+        if not camera.source.live and deaths >= FUTILE_DEATHS:
+            reason = f"{cause}, {deaths} times at the same frame; the file was given up"
+            ended = msgspec.structs.replace(
+                camera.status, state=CameraState.ENDED, failed=True, reason=reason
+            )
+            self._set(camera, ended)
+            return
+        if deaths == 1:
+            # At once: a decoder that crashed shall cost a second and not more.
+            wait = 0.0
         camera.start_at = time.monotonic() + wait
         reason = f"{cause}; another is started" + (f" in {wait:.1f} s" if wait else "")
-        log.warning("camera %s: %s", camera.name, reason)
         self._set(
             camera,
             msgspec.structs.replace(camera.status, state=CameraState.RECONNECTING, reason=reason),
