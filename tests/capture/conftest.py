@@ -238,6 +238,14 @@ def camera_server() -> Iterator[Server]:
     server.kill()
 
 
+@pytest.fixture(scope="module")
+def lasting_server() -> Iterator[Server]:
+    """The same, started, for tests that leave it as it is."""
+    server = _http_camera().start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture
 def other_server() -> Iterator[Server]:
     server = _http_camera()

@@ -21,10 +21,9 @@ def uri(server: Server, path: str, credentials: str = "") -> str:
 
 @pytest.mark.parametrize("path", ["stream", "stream?bare", "chunked"])
 def test_frames_of_an_mjpeg_camera_arrive_in_order(
-    path: str, camera_server: Server, cameras: Cameras
+    path: str, lasting_server: Server, cameras: Cameras
 ) -> None:
-    camera_server.start()
-    name = cameras.add(uri(camera_server, path))
+    name = cameras.add(uri(lasting_server, path))
     seen = cameras.read(name, count=20, visit=lambda f: (read_index(f.pixels()), f.properties))
     indices = [index for index, _ in seen]
     assert indices == list(range(indices[0], indices[0] + 20))
@@ -110,11 +109,10 @@ def test_a_frozen_camera_is_stalled_then_reconnected(
     ],
 )
 def test_a_hostile_server_is_left_with_a_reason_and_tried_again(
-    path: str, said: str, camera_server: Server, cameras: Cameras
+    path: str, said: str, lasting_server: Server, cameras: Cameras
 ) -> None:
-    camera_server.start()
     began = time.monotonic()
-    name = cameras.add(uri(camera_server, f"{path}?edge.timeout=500ms"))
+    name = cameras.add(uri(lasting_server, f"{path}?edge.timeout=500ms"))
     status = cameras.wait_state(name, "reconnecting")
     assert said in (status.reason or "")
     assert time.monotonic() - began < 4
