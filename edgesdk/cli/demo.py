@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgesdk.graph.frames import FrameInfo, FrameView
     from edgesdk.runtime.outlet import Delivery
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _CAMERA = "street"
 _VIDEO = "bikes.mp4"

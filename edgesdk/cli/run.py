@@ -13,7 +13,7 @@ from edgesdk.errors import UsageError
 if TYPE_CHECKING:
     from edgesdk.config import Config
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -173,10 +173,11 @@ class Node:
         else:
             dispatcher.post([self._halt, closing.start])
             self._finished.wait(_FINISH_S)
-            end = time.monotonic() + _EXECUTORS_S
-            for executor in self.wiring.executors.values():
-                executor.stop(max(0.0, end - time.monotonic()))
-            self._own_code.stop()
+        end = time.monotonic() + _EXECUTORS_S
+        for executor in self.wiring.executors.values():
+            executor.stop(max(0.0, end - time.monotonic()))
+        self._own_code.stop()
+        if dispatcher is not None:
             dispatcher.post([self._abandon])
             dispatcher.stop(0.3)
         if closing.ident is not None:

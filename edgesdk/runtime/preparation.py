@@ -41,7 +41,12 @@ def prepare_models(
             batches[digest] = batches_wanted(plan, operator.index)
     _fetch(registry, [c for c in cards.values() if not _present(c)], progress, cancel)
     store = ArtefactCache(registry.cache / "artefacts")
-    sessions = Sessions(threads=config.threads or 0, backends=config.backends, store=store)
+    sessions = Sessions(
+        threads=config.threads or 0,
+        backends=config.backends,
+        store=store,
+        speeds=registry.cache / "speeds.json",
+    )
     try:
         loaded = {}
         for digest, card in cards.items():

@@ -83,7 +83,3 @@ class Sequencer(Generic[T]):
             self._slots.popleft()
             del self._by_key[slot.key]
         return out
-
-    def wake_ns(self) -> int | None:
-        """When :meth:`ready` may have more to say without anything being settled."""
-        return self._slots[0].deadline_ns if self._slots and self._settled else None

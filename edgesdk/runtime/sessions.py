@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from edgesdk.inference import (
 from edgesdk.models.card import ModelCard
 from edgesdk.models.codec import Codec
 from edgesdk.models.schema import Variant
+from edgesdk.runtime.speeds import Speeds
 
 __all__ = ["LoadedModel", "Picture", "Sessions"]
 
@@ -85,7 +87,7 @@ class LoadedModel:
 
 
 class Sessions:
-    """Every model of a node, by its card's digest."""
+    """Every model of a node, by its card's digest. *speeds* is the file of what was timed."""
 
     def __init__(
         self,
@@ -93,10 +95,12 @@ class Sessions:
         threads: int = 0,
         backends: Sequence[str] = (),
         store: ArtefactStore | None = None,
+        speeds: Path | None = None,
     ) -> None:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._preferred = tuple(backends)
         self._store = store
+        self._speeds = Speeds(speeds or Path(os.devnull))
         self._loaded: dict[str, LoadedModel] = {}
 
     def load(
@@ -110,37 +114,47 @@ class Sessions:
         """The session of *card*; the second call for one card returns the first one's.
 
         With several ways to run it (variants, backends) each is loaded and timed, and the fastest
-        is kept. Raises ModelError or BackendError that says what was tried and why it failed.
+        is kept; what was timed before is not timed again. Raises ModelError or BackendError that
+        says what was tried and why it failed.
         """
         if card.digest in self._loaded:
             return self._loaded[card.digest]
         refusals: list[str] = []
-        first_error: EdgeError | None = None
+        errors: list[EdgeError] = []
         best: LoadedModel | None = None
-        for variant, backend in self._candidates(card, refusals):
+        candidates, timed = self._by_speed(card, self._candidates(card, refusals))
+        for variant, backend in candidates:
             try:
                 found = self._open(card, variant, backend, batches, progress, cancel)
             except (ModelError, BackendError) as error:
                 refusals.append(f"{backend.name}: {error}")
-                first_error = first_error or error
+                errors.append(error)
                 continue
-            if best is None or found.costs_ns[0] < best.costs_ns[0]:
-                best, found = found, best
-            if found is not None:
-                found.session.unload()
-            if self._preferred:
+            self._speeds.put(self._speed_key(card, variant, backend), found.costs_ns[0])
+            if best is None:
+                best = found
+            else:
+                slower, best = sorted((best, found), key=lambda m: -m.costs_ns[0])
+                slower.session.unload()
+            if timed or self._preferred:
                 break
         if best is None:
-            # One way that failed keeps its own class, and so its exit code.
-            if first_error is not None and len(refusals) == 1:
-                raise first_error
-            message = f"no backend runs model {card.name!r}: " + "; ".join(refusals)
-            kind = type(first_error) if isinstance(first_error, ModelError) else None
-            if kind is not None:
-                raise kind(message)
-            raise BackendUnavailable(message + "; see: edgesdk doctor", reason="package")
+            raise _nothing_runs(card, refusals, errors)
         self._loaded[card.digest] = best
         return best
+
+    def _by_speed(
+        self, card: ModelCard, candidates: list[tuple[Variant, Backend]]
+    ) -> tuple[list[tuple[Variant, Backend]], bool]:
+        """The fastest first, and whether all of them were timed before."""
+        known = {id(c): self._speeds.get(self._speed_key(card, *c)) for c in candidates}
+        if self._preferred or any(ns is None for ns in known.values()):
+            return candidates, False
+        return sorted(candidates, key=lambda c: known[id(c)] or 0), True
+
+    def _speed_key(self, card: ModelCard, variant: Variant, backend: Backend) -> str:
+        version = backend.probe().version
+        return f"{card.sha256_of(variant)} {backend.name} {version} {self._threads}"
 
     def loaded(self) -> list[LoadedModel]:
         return list(self._loaded.values())
@@ -213,6 +227,19 @@ class Sessions:
         except BaseException:
             session.unload()
             raise
+
+
+def _nothing_runs(
+    card: ModelCard, refusals: Sequence[str], errors: Sequence[EdgeError]
+) -> EdgeError:
+    """One error for all ways that were tried; one way that failed keeps its own error."""
+    if len(refusals) == len(errors) == 1:
+        return errors[0]
+    message = f"no backend runs model {card.name!r}: " + "; ".join(refusals)
+    wrong = next((error for error in errors if isinstance(error, ModelError)), None)
+    if wrong is not None:
+        return type(wrong)(message)
+    return BackendUnavailable(message + "; see: edgesdk doctor", reason="package")
 
 
 def model_file(card: ModelCard, variant: Variant) -> ModelFile:
