@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -63,7 +63,7 @@ class _Compiler:
         outputs, selectors = {}, {}
         for name, output in built.outputs.items():
             outputs[name] = adding.index_of(output.node)
-            selectors[name] = frozenset(adding.index_of(s) for s in output.selectors)
+            selectors[name] = adding.selection_of(output.selectors)
         self.outputs[application.name, camera] = MappingProxyType(outputs)
         self.selectors[application.name, camera] = MappingProxyType(selectors)
         for sink in built.sinks:
@@ -75,7 +75,7 @@ class _Compiler:
                     MappingProxyType(dict(sink.params)),
                     adding.index_of(sink.node),
                     sink.name or _name_of(sink.node, built.outputs) or sink.node.gives,
-                    frozenset(adding.index_of(s) for s in sink.selectors),
+                    adding.selection_of(sink.selectors),
                     sink.place,
                 )
             )
@@ -152,6 +152,21 @@ class _Adding:
             waiting.append(needed[0])
         return self.found[id(wanted)]
 
+    def selection_of(self, nodes: Sequence[Node]) -> frozenset[int]:
+        """The selectors that must all pass, without those that another of them implies.
+
+        Two samples that were written apart are one by now, so that what follows has one id.
+        """
+        found = {self.index_of(node) for node in nodes}
+        implied: set[int] = set()
+        waiting = [i for index in found for i in self.compiler.operators[index].selectors]
+        while waiting:
+            index = waiting.pop()
+            if index not in implied:
+                implied.add(index)
+                waiting.extend(self.compiler.operators[index].selectors)
+        return frozenset(found - implied)
+
     def _merge(self, node: Node) -> int:
         """The operator that *node* is, made if no application has brought it yet."""
         operators = self.compiler.operators
@@ -159,7 +174,7 @@ class _Adding:
         if node.kind == "filter":
             self._check_classes(node)
         inputs = tuple(self.found[id(n)] for n in node.inputs)
-        selectors = frozenset(self.found[id(n)] for n in node.selectors)
+        selectors = self.selection_of(node.selectors)
         custom = node.custom
         identity = operator_id(
             name=node.kind if custom is None else f"custom {custom.name}",

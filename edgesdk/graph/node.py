@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,7 @@ from edgesdk.graph.place import Place
 if TYPE_CHECKING:
     from edgesdk.graph.custom import Operator
 
-__all__ = ["Build", "Node", "Role", "Sink", "conjunction"]
+__all__ = ["Build", "Node", "Role", "Sink"]
 
 Role = Literal["source", "selector", "value", "inference", "stateful"]
 
@@ -61,23 +61,3 @@ class Node:
     model: str | None = None
     custom: Operator[Any, Any] | None = None
     written: str = ""  # what the user wrote, where that is not the kind
-
-
-def _upstream(selector: Node) -> Iterable[Node]:
-    waiting = list(selector.selectors)
-    seen: set[int] = set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            yield node
-            waiting.extend(node.selectors)
-
-
-def conjunction(*groups: Iterable[Node]) -> tuple[Node, ...]:
-    """The selectors that must all pass, without those that another of them implies."""
-    found: dict[int, Node] = {id(node): node for group in groups for node in group}
-    for node in list(found.values()):
-        for implied in _upstream(node):
-            found.pop(id(implied), None)
-    return tuple(found.values())

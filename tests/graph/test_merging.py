@@ -75,6 +75,30 @@ def test_columns_of_other_names_share_the_inference_on_crops(compiled: Callable[
     assert len(operators(plan, "attach")) == 2
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_selector_that_another_implies_changes_nothing(
+    twice: bool, compiled: Callable[..., Plan]
+) -> None:
+    @edge.operator(version=1)
+    def both(tracks: Detections, kind: edge.Classification) -> Detections:
+        return tracks
+
+    def make(camera: edge.Camera) -> object:
+        sampled = camera.sample(fps=5)
+        again = camera.sample(fps=5) if twice else sampled
+        joined = sampled.detect("people").apply(both, again.gate().classify("hats"))
+        return joined.track()
+
+    def plainly(camera: edge.Camera) -> object:
+        moving = camera.sample(fps=5).gate()
+        return moving.detect("people").apply(both, moving.classify("hats")).track()
+
+    plan = compiled(application("a", make), application("b", plainly))
+    (track,) = operators(plan, "track")
+    assert [plan.operators[i].kind for i in track.selectors] == ["gate"]
+    assert plan.selectors["a", "door"]["output"] == track.selectors
+
+
 def test_an_application_may_be_used_inside_another(compiled: Callable[..., Plan]) -> None:
     @edge.app
     def people(camera: edge.Camera) -> edge.TrackStream:

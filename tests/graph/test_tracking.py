@@ -185,6 +185,17 @@ def test_after_the_source_came_back_no_track_continues_and_no_id_repeats() -> No
     assert found.track_ids.tolist() == [2]
 
 
+def test_who_came_nearer_is_found_again_at_the_size_of_the_last_sight() -> None:
+    tracker = ByteTrack(**OPTIONS)
+    for k in range(20):
+        tracker.step(detections((100, 300 - 6 * k, 150 + 2 * k, 450)), frame(k / 30))
+    for k in range(20, 35):
+        tracker.step(detections(), frame(k / 30))
+    height = 150 + 6 * 19
+    _, y1, _, y2 = tracker._filter.boxes()[0]
+    assert y2 - y1 == pytest.approx(height, rel=0.05)
+
+
 def test_a_box_that_is_no_number_is_left_out() -> None:
     tracker = ByteTrack(**OPTIONS)
     assert tracker.step(detections(walk(0), (np.nan,) * 4), frame(0)).track_ids.tolist() == [1]

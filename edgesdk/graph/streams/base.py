@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, ove
 from edgesdk.errors import GraphError
 from edgesdk.graph import parameters as check
 from edgesdk.graph.custom import Operator
-from edgesdk.graph.node import Build, Node, Role, Sink, conjunction
+from edgesdk.graph.node import Build, Node, Role, Sink
 from edgesdk.graph.place import Place, did_you_mean, mistake
 from edgesdk.values import Classification, Detections, Embedding, Measurement, RawOutputs
 
@@ -269,7 +269,7 @@ def stream_of(node: Node, selectors: tuple[Node, ...]) -> Stream[Any]:
 
 def join(streams: Sequence[Stream[Any]]) -> tuple[Node, ...]:
     """The selectors that must pass for every one of *streams* to have a value."""
-    return conjunction(*(stream._selectors for stream in streams))
+    return tuple({id(node): node for stream in streams for node in stream._selectors}.values())
 
 
 _FIRST = {
