@@ -40,8 +40,13 @@ def extract(archive: Path, source: PackageSource, sha256: str, target: Path) -> 
 
 
 def publish(blocks: Iterator[bytes], sha256: str, target: Path) -> None:
-    """Writes *blocks* beside *target* and renames it there once they prove to have *sha256*."""
+    """Writes *blocks* beside *target* and renames it there once they prove to have *sha256*.
+
+    One process at a time may publish a target.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{target.name}.*.partial"):  # of a run that was killed
+        left.unlink(missing_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     digest = hashlib.sha256()
     try:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
-from edgesdk.errors import DigestMismatch, ModelNotFound
+from edgesdk.errors import DigestMismatch, ModelInvalid, ModelNotFound
 from edgesdk.inference import ModelFile
 from edgesdk.models.agreement import complete_inputs
 from edgesdk.models.cardfile import Keys, card_error, read_card_file
@@ -44,13 +45,17 @@ _TASK_OF = {Classify: "classify", Embed: "embed", Raw: "raw"}
 
 @dataclass(frozen=True, eq=False)
 class ModelCard:
-    """A model: its document, where its files are, and its labels by id."""
+    """A model: its document, where its files are, and its labels by id.
+
+    labels_said: the labels are the card's, not taken from the file because the card has none.
+    """
 
     document: CardDocument
     path: Path
     directory: Path
     labels: Mapping[int, str]
     decode: Decode
+    labels_said: bool = True
 
     @property
     def name(self) -> str:
@@ -95,7 +100,9 @@ class ModelCard:
         extra = ""
         if isinstance(self.decode, SsdAnchors) and self.decode.anchors_file:
             extra = fingerprint(self.directory / self.decode.anchors_file)
-        said = [doc.name, doc.task, variants, self.decode, sorted(self.labels.items()), extra]
+        # labels that are the file's own are in its bytes already
+        labels = sorted(self.labels.items()) if self.labels_said else []
+        said = [doc.name, doc.task, variants, self.decode, labels, extra]
         return hashlib.sha256(msgspec.msgpack.encode(said, order="deterministic")).hexdigest()
 
     def sha256_of(self, variant: Variant) -> str:
@@ -179,7 +186,20 @@ def load_card(path: Path | str, *, directory: Path | None = None) -> ModelCard:
     labels = labels_of_card(doc, root, mistakes)
     if mistakes:
         raise card_error(path, mistakes, lines)
-    return ModelCard(doc, path, root, labels, decode)
+    card = ModelCard(doc, path, root, labels, decode)
+    own = _labels_of_file(card) if not labels else {}
+    return replace(card, labels=own, labels_said=False) if own else card
+
+
+def _labels_of_file(card: ModelCard) -> dict[int, str]:
+    """What a file that is here calls its classes, numbered as the card numbers them."""
+    offset = getattr(card.decode, "class_offset", 0)
+    for variant in card.variants:
+        with suppress(ModelInvalid):  # whoever opens it will say so
+            found = card.facts_of(variant).labels
+            if found:
+                return {i + offset: name for i, name in found.items()}
+    return {}
 
 
 def _decode_of(doc: CardDocument, mistakes: list[tuple[Keys, str]]) -> Decode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from pathlib import Path
 
@@ -29,9 +28,9 @@ def sha256_of(*paths: Path) -> str:
     digest = hashlib.sha256()
     try:
         for path in paths:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+                raise ModelInvalid(f"{path}: not a regular file")
             with path.open("rb") as f:
-                if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
-                    raise ModelInvalid(f"{path}: not a regular file")
                 while chunk := f.read(1 << 20):
                     digest.update(chunk)
     except FileNotFoundError as e:

@@ -89,8 +89,10 @@ def input_image(card: ModelCard, width: int, height: int) -> NDArray[np.uint8]:
         return golden_image(width, height)
     path = card.path.parent / golden.input
     try:
-        if path.stat().st_size > MAX_INPUT_BYTES:
-            raise CardError(f"{card.path}: golden.input: larger than {MAX_INPUT_BYTES >> 20} MiB")
+        if path.stat().st_size > MAX_INPUT_BYTES or not path.is_file():
+            raise CardError(
+                f"{card.path}: golden.input: larger than {MAX_INPUT_BYTES >> 20} MiB, or no file"
+            )
         array: NDArray[np.uint8] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as e:
         raise CardError(f"{card.path}: golden.input: {golden.input!r}: {e}") from None
@@ -109,6 +111,8 @@ def load_golden(card: ModelCard) -> GoldenDocument | None:
         return None
     path = card.path.parent / golden.outputs
     try:
+        if path.exists() and not path.is_file():
+            raise CardError(f"{card.path}: golden.outputs: {path} is not a regular file")
         with path.open("rb") as f:
             raw = f.read(MAX_GOLDEN_BYTES)
         return msgspec.json.decode(raw, type=GoldenDocument)

@@ -226,6 +226,15 @@ def test_the_fingerprint_of_an_ir_is_that_of_xml_then_bin(tmp_path: Path) -> Non
     assert fingerprint(tmp_path / "m.xml") == fingerprint(tmp_path / "joined")
 
 
+def test_a_model_that_is_a_pipe_is_refused_and_not_waited_for(
+    write_card: Write, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "m.pb")
+    card = load_card(write_card(GOOD))
+    with pytest.raises(ModelInvalid, match="not a regular file"):
+        card.check_file(card.variants[0])
+
+
 def test_a_directory_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelInvalid):
         fingerprint(tmp_path)

@@ -318,6 +318,18 @@ def test_where_card_and_file_differ_the_card_wins_and_it_is_said(
     assert "0 is 'other' on the card and 'thing 0' in the file" in caplog.text
 
 
+def test_labels_that_the_card_leaves_out_are_the_files(yolo: Callable[..., ModelCard]) -> None:
+    said = yolo()
+    silent = yolo(change=('labels_file = "labels.txt"\n', ""))
+    assert silent.labels == said.labels
+    digest = silent.digest
+    silent.file_of(silent.variants[0]).rename(silent.directory / "elsewhere.onnx")
+    again = load_card(silent.path)
+    assert again.labels == {}
+    (silent.directory / "elsewhere.onnx").rename(silent.file_of(silent.variants[0]))
+    assert again.digest == digest, "where the file is does not change what the card means"
+
+
 def test_an_input_without_a_name_takes_the_files_only_one(
     yolo: Callable[..., ModelCard], on_every_backend: Backends
 ) -> None:

@@ -167,8 +167,10 @@ def _read_anchors(card: ModelCard, name: str) -> NDArray[np.float32]:
     """Rows ``cy cx h w`` as cx, cy, w, h."""
     path = card.directory / name
     try:
-        if path.stat().st_size > MAX_ANCHOR_FILE:
-            raise CardError(f"{card.path}: decode.anchors_file: {name!r} is larger than 16 MiB")
+        if path.stat().st_size > MAX_ANCHOR_FILE or not path.is_file():
+            raise CardError(
+                f"{card.path}: decode.anchors_file: {name!r} is larger than 16 MiB, or no file"
+            )
         rows = np.loadtxt(path, np.float32, delimiter="," if path.suffix == ".csv" else None)
     except OSError as e:
         raise CardError(f"{card.path}: decode.anchors_file: {name!r}: {e.strerror}") from None
