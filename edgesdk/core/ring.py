@@ -113,7 +113,7 @@ _INVALID = {
     )
 }
 _FOREVER = 2**64 - 1
-_EBUSY, _EAGAIN, _ENOENT, _ESTALE, _EBADMSG = -16, -11, -2, -116, -74
+_EBUSY, _EAGAIN, _ENOENT, _ENOSPC, _ESTALE, _EBADMSG = -16, -11, -2, -28, -116, -74
 
 
 def check(code: int, what: str) -> int:
@@ -123,6 +123,9 @@ def check(code: int, what: str) -> int:
     text = f"{what}: {ffi.string(lib.edge_strerror(code)).decode()}"
     if code == _ENOENT:
         raise RingMissing(text, code)
+    if code == _ENOSPC:
+        text += "; /dev/shm has no room for the ring: use fewer slots, or make it larger"
+        raise RingError(text + " (docker run --shm-size)", code)
     if code == _ESTALE:
         raise RingStale(text, code)
     if code in (_EAGAIN, _EBUSY):
@@ -226,8 +229,8 @@ class RingWriter:
         self.epoch = 0
         """Which writer of this ring this is, from 1; known after the first commit."""
         self._begun = False
-        self._frame = ffi.new("edge_frame *")
         self._writer: Any = None
+        self._frame = ffi.new("edge_frame *")
         config = ffi.new(
             "edge_ring_config *",
             {"slot_bytes": slot_bytes, "slots": slots, "max_holds": max_holds, "mode": mode},
@@ -298,6 +301,11 @@ class RingWriter:
             lib.edge_ring_writer_close(self._writer, unlink)
             self._writer = None
             self._begun = False
+
+    def __del__(self) -> None:
+        # A writer that was forgotten must not keep others from writing until the process ends.
+        if getattr(self, "_writer", None) is not None:
+            self.close(unlink=False)
 
     def __enter__(self) -> RingWriter:
         return self
@@ -397,6 +405,7 @@ class RingReader:
         self._tag = bell._add(self) if bell is not None else 0
         self._handle: _Handle | None = None
         self._lost = 0
+        self._refused = False
         self._frames = ffi.new("edge_frame[]", lib.EDGE_RING_SLOTS_MAX)
         self._info = ffi.new("edge_ring_info *")
         try:
@@ -416,7 +425,8 @@ class RingReader:
         mode = lib.EDGE_TAKE_LATEST if latest else lib.EDGE_TAKE_NEXT
         n = min(n, len(self._frames))
         got = lib.edge_ring_take(handle.pointer, mode, self._frames, n)
-        if got in (-lib.EDGE_E_ENDED, -lib.EDGE_E_HOLDS):
+        self._refused = got == -lib.EDGE_E_HOLDS
+        if got == -lib.EDGE_E_ENDED or self._refused:
             return []
         self._check(got)
         return [_frame(handle, self._frames[i]) for i in range(got)]
@@ -424,14 +434,15 @@ class RingReader:
     def wait(self, timeout: float) -> bool:
         """Waits at most *timeout* seconds for an unseen frame that may be taken.
 
-        False at once if the stream ended; False within 5 ms while this reader holds all it may.
+        False at once if the stream ended; False within 5 ms while readers hold all they may.
         RingStale as :meth:`take`.
         """
         code = lib.edge_ring_wait(self._open().pointer, timeout_ns(timeout))
-        if code == -lib.EDGE_E_HOLDS:
-            # Nothing rings when this process releases a frame; do not spin until it does.
+        if code == -lib.EDGE_E_HOLDS or (code == 1 and self._refused):
+            # Nothing rings when a reader releases a frame; do not let the caller spin until then.
+            self._refused = False
             time.sleep(min(timeout, 0.005))
-            return False
+            return code == 1
         return code != -lib.EDGE_E_ENDED and bool(self._check(code))
 
     def reopen(self, timeout: float = 0.2) -> None:

@@ -45,6 +45,13 @@ static inline int soak_count(int full, int share)
     return soak != NULL && strcmp(soak, "1") == 0 ? full : full / share;
 }
 
+/* How long to let threads race: EDGE_STRESS_MS, or a moment. */
+static inline uint64_t stress_milliseconds(void)
+{
+    const char *given = getenv("EDGE_STRESS_MS");
+    return given != NULL ? strtoull(given, NULL, 10) : 400;
+}
+
 static inline uint64_t now_ns(void)
 {
     struct timespec time;

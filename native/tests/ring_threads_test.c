@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 
 #define READERS 2
 #define BYTES 64
@@ -21,6 +22,7 @@ struct party {
     edge_frame handed[4];
     _Atomic uint32_t given;
     _Atomic uint32_t freed;
+    _Atomic uint32_t dropped; /* by the reader; relaxed, so that it orders nothing */
 };
 
 /* A reader whose mapping is the writer's. */
@@ -76,12 +78,22 @@ static void *read_frames(void *argument)
         sequence = frame.sequence;
         party->frames++;
         uint32_t given = party->given;
-        if (party->frames % 7 == 0 && given - party->freed < 4) {
+        int hand = party->frames % 7 == 0 && given - party->freed < 4;
+        if (hand) {
             CHECK_EQ(edge_ring_retain(party->reader, &frame), 0);
             party->handed[given % 4] = frame;
             party->given = given + 1;
+            /* Read once more: that this is over is known to the writer by our release alone. */
+            CHECK(painted(&frame));
         }
         CHECK_EQ(edge_ring_release(party->reader, &frame, 1), 0);
+        if (hand) {
+            atomic_store_explicit(&party->dropped, given + 1, memory_order_relaxed);
+            /* Meanwhile the other thread drops the last view and the writer takes the slot, with
+             * nothing that this thread does next in between. */
+            struct timespec moment = {.tv_nsec = 20000};
+            nanosleep(&moment, NULL);
+        }
     }
     return NULL;
 }
@@ -92,6 +104,9 @@ static void *free_frames(void *argument)
     while (!stop || party->freed != party->given) {
         uint32_t freed = party->freed;
         if (freed != party->given) {
+            while (atomic_load_explicit(&party->dropped, memory_order_relaxed) == freed) {
+                sched_yield();
+            }
             CHECK(painted(&party->handed[freed % 4]));
             CHECK_EQ(edge_ring_release(party->reader, &party->handed[freed % 4], 1), 0);
             party->freed = freed + 1;
@@ -164,8 +179,6 @@ static void no_frame_is_torn(edge_ring_writer *writer, struct party *party, uint
 int main(void)
 {
     unique_name(ring_name, "threads");
-    const char *given = getenv("EDGE_STRESS_MS");
-    uint64_t milliseconds = given != NULL ? strtoull(given, NULL, 10) : 400;
     edge_ring_config config = {.slot_bytes = BYTES, .slots = 4};
     for (int one_mapping = 0; one_mapping < 2; one_mapping++) {
         static edge_ring_writer *writer;
@@ -180,7 +193,7 @@ int main(void)
                 CHECK_EQ(edge_ring_open(&party[i].reader, ring_name, 0, NULL, 0), 0);
             }
         }
-        no_frame_is_torn(writer, party, milliseconds / 2);
+        no_frame_is_torn(writer, party, stress_milliseconds() / 2);
         if (one_mapping) {
             bells_join_a_writer_that_is_busy(writer);
             /* The readers' mapping is the writer's, so it is closed once and they are left. */
