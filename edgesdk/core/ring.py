@@ -330,16 +330,34 @@ class RingWriter:
 class Frame:
     """A frame that is held. It, and every array over it, holds; the last to go releases it."""
 
-    __slots__ = ("_data", "epoch", "properties", "sequence")
+    __slots__ = ("_data", "_held", "_properties", "epoch", "sequence")
 
-    def __init__(
-        self, sequence: int, epoch: int, properties: FrameProperties, data: Pixels
-    ) -> None:
-        self.sequence = sequence
-        self.epoch = epoch
+    def __init__(self, held: Any, data: Pixels) -> None:
+        self.sequence: int = held.sequence
+        self.epoch: int = held.epoch
         """Which writer of the ring it is from: counts restarts of the source's process."""
-        self.properties = properties
+        self._held = held
+        self._properties: FrameProperties | None = None
         self._data: Pixels | None = data
+
+    @property
+    def properties(self) -> FrameProperties:
+        found = self._properties
+        if found is None:
+            held = self._held
+            found = self._properties = FrameProperties(
+                held.width,
+                held.height,
+                _FORMATS.get(held.format, PixelFormat.JPEG),
+                held.stride,
+                held.capture_mono_ns,
+                held.capture_utc_ns,
+                _SPACES.get(held.colour_space, ColourSpace.UNKNOWN),
+                _RANGES.get(held.colour_range, ColourRange.UNKNOWN),
+                held.frame_rate_mhz / 1000,
+                held.qp,
+            )
+        return found
 
     @property
     def data(self) -> Pixels:
@@ -442,7 +460,7 @@ class RingReader:
             # Nothing rings when a reader releases a frame; do not let the caller spin until then.
             self._refused = False
             time.sleep(min(timeout, 0.005))
-            return code == 1
+            return bool(code == 1)
         return code != -lib.EDGE_E_ENDED and bool(self._check(code))
 
     def reopen(self, timeout: float = 0.2) -> None:
@@ -539,19 +557,7 @@ def _frame(handle: _Handle, found: Any) -> Frame:
     owner = ffi.gc(held.data, release)
     data = np.frombuffer(ffi.buffer(owner, held.bytes), np.uint8)
     data.flags.writeable = False
-    properties = FrameProperties(
-        width=held.width,
-        height=held.height,
-        format=_FORMATS.get(held.format, PixelFormat.JPEG),
-        stride=held.stride,
-        capture_mono_ns=held.capture_mono_ns,
-        capture_utc_ns=held.capture_utc_ns,
-        colour_space=_SPACES.get(held.colour_space, ColourSpace.UNKNOWN),
-        colour_range=_RANGES.get(held.colour_range, ColourRange.UNKNOWN),
-        frame_rate=held.frame_rate_mhz / 1000,
-        qp=held.qp,
-    )
-    return Frame(held.sequence, held.epoch, properties, data)
+    return Frame(held, data)
 
 
 _FORMATS = {int(value): value for value in PixelFormat}
