@@ -23,6 +23,13 @@ __all__ = ["WorkerProcess"]
 LINE_BYTES_MAX = 64 * 1024
 LAST_WORDS = 2048
 
+# `-m` would put the working directory first in the path, and with it a checkout of edgesdk, or
+# whatever else lies there by the name of a module.
+_START = (
+    "import sys; sys.path = [p for p in sys.path if p];"
+    "from edgesdk.capture.worker import main; sys.exit(main())"
+)
+
 
 class WorkerProcess:
     """Spawned (never forked without exec); ``order`` may be called from any thread.
@@ -42,7 +49,7 @@ class WorkerProcess:
         self.acknowledged = 0
         self.heard_at = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgesdk.capture.worker", name],
+            [sys.executable, "-c", _START, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

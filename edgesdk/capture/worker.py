@@ -12,7 +12,6 @@ import os
 import random
 import resource
 import signal
-import sys
 import time
 from typing import Any
 
@@ -212,7 +211,3 @@ def _words(source: Source, error: Exception) -> str:
     if isinstance(error, CaptureError):
         return text
     return f"{source.redacted}: {type(error).__name__}: {text}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -57,6 +57,18 @@ def test_a_dead_worker_costs_its_camera_a_second_and_no_other_a_frame(
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
 
 
+def test_a_worker_imports_nothing_from_the_working_directory(
+    cameras: Cameras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As in a checkout of edgesdk, whose folder edgesdk/ has no native module.
+    (tmp_path / "edgesdk").mkdir()
+    (tmp_path / "edgesdk" / "__init__.py").touch()
+    (tmp_path / "numpy.py").write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    name = cameras.add("synthetic:?fps=50")
+    assert len(cameras.read(name, count=2)) == 2
+
+
 def test_a_fast_file_goes_on_behind_the_frame_at_which_its_worker_died(
     videos: dict[str, Path], cameras: Cameras
 ) -> None:
