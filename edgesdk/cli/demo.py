@@ -84,7 +84,7 @@ def demo(
 
     from edgesdk.cli.interrupts import interrupts
     from edgesdk.cli.live import in_background, run_until_done, telling
-    from edgesdk.cli.run import run_settings
+    from edgesdk.cli.run import check_written, run_settings
     from edgesdk.cli.summary import summary_lines
     from edgesdk.log import log_to_stderr
     from edgesdk.records import DemoSummary, encode_line
@@ -122,6 +122,7 @@ def demo(
         )
         sys.stdout.buffer.write(encode_line(document))
         sys.stdout.flush()
+        check_written(summary)
         return
     for line in summary_lines(summary):
         print(line)
@@ -131,6 +132,7 @@ def demo(
         print(f"the most crowded frame, {crowded.people} people: {picture}")
     if not interrupts.asked.is_set():
         print("next: edgesdk run people.py:people --camera door=rtsp://... (see the README)")
+    check_written(summary)
 
 
 def _fetch(tell: object) -> Path:

@@ -8,6 +8,7 @@ code, and with ``--json`` an error document on standard output. Nobody sees a tr
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -87,7 +88,13 @@ def main() -> None:
     words = sys.argv[1:]
     if words and words[0] in _RUN_UNTIL_STOPPED:
         with interrupts:
-            sys.exit(_end(words))
+            code = _end(words)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # Everything is written. A runtime or an operator that hangs in a thread of its own must
+        # not keep the process, nor crash it while the interpreter is taken down under it.
+        os._exit(code)
     sys.exit(_end(words))
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesdk.errors import UsageError
+from edgesdk.errors import SinkError, UsageError
 
 if TYPE_CHECKING:
     from edgesdk.config import Config
+    from edgesdk.records import DemoSummary, RunSummary
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -68,9 +69,20 @@ def run(
     if as_json:
         sys.stdout.buffer.write(encode_line(summary))
         sys.stdout.flush()
-        return
-    for line in summary_lines(summary):
-        print(line)
+    else:
+        for line in summary_lines(summary):
+            print(line)
+    check_written(summary)
+
+
+def check_written(summary: RunSummary | DemoSummary) -> None:
+    """Ends with the exit code of SinkError where results have not reached their file."""
+    for sink in summary.sinks.values():
+        if sink.kind == "jsonl" and sink.pending + sink.discarded:
+            lost = sink.pending + sink.discarded
+            reason = sink.last_error or "there was no time"
+            print(f"error: {lost} results are not in {sink.target}: {reason}", file=sys.stderr)
+            raise typer.Exit(SinkError.exit_code)
 
 
 def _check_positive(option: str, value: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edgesdk.capture import CameraState, CameraStatus, CaptureSupervisor, Source
 from edgesdk.capture.jpeg import read_header
 from edgesdk.core.ring import Bell, Frame, PixelFormat, RingMissing, RingReader
-from edgesdk.errors import CaptureError, RingError, RingStale
+from edgesdk.errors import CaptureError, RingError, RingStale, UsageError
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.runtime.flow import CameraFlow
 
@@ -121,7 +122,7 @@ class CameraFeed:
         """Takes no more frames."""
         if not self.done:
             self.done = True
-            self.status = self._supervisor.status(self.name)
+            self._read_status()
         self._close()
 
     def _open(self, now_ns: int) -> bool:
@@ -159,6 +160,10 @@ class CameraFeed:
             self._reader.close()
             self._reader = None
 
+    def epoch_of(self, incarnation: int) -> int:
+        """The ring's number of what the results call *incarnation*."""
+        return incarnation - self._before
+
     def _take(self, frame: Frame) -> None:
         self._note_losses(frame)
         self.frames += 1
@@ -179,7 +184,8 @@ class CameraFeed:
             self.flow.reject(info, f"{self.source.redacted}: {error}")
         else:
             self.flow.frame(info, view, now)
-        self._supervisor.acknowledge(self.name, frame.sequence)
+        with contextlib.suppress(UsageError):  # the supervisor is closing
+            self._supervisor.acknowledge(self.name, frame.sequence)
 
     def _note_losses(self, frame: Frame) -> None:
         incarnation = self._before + frame.epoch
@@ -200,7 +206,7 @@ class CameraFeed:
             self._on_incarnation(self.name, incarnation)
 
     def _look_at_status(self, *, empty: bool) -> None:
-        status = self.status = self._supervisor.status(self.name)
+        status = self._read_status()
         if status.dropped_full > self._full:
             full, self._full = status.dropped_full - self._full, status.dropped_full
             self.frames += full
@@ -208,6 +214,11 @@ class CameraFeed:
         ended = empty and status.state is CameraState.ENDED and self._seen_all()
         if ended or (self._limit is not None and self.frames >= self._limit):
             self.finish()
+
+    def _read_status(self) -> CameraStatus:
+        with contextlib.suppress(UsageError):  # the supervisor is closing
+            self.status = self._supervisor.status(self.name)
+        return self.status
 
     def _seen_all(self) -> bool:
         return self._reader is None or self._reader.sequence <= (self._last or (0, 0))[1]

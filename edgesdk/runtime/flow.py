@@ -119,7 +119,9 @@ class CameraFlow:
     def frame(self, info: FrameInfo, view: FrameView, now_ns: int) -> None:
         """A frame came out of the ring."""
         choice, values = self.program.look(info, view)
-        base = now_ns if self.lossless else info.capture_mono_ns
+        # A firmware that leaves the time out, or another clock: its frames are taken as new.
+        known = not self.lossless and 0 < info.capture_mono_ns <= now_ns
+        base = info.capture_mono_ns if known else now_ns
         wanted: list[Wanted] = []
         for wish in choice.wishes:
             outlet = self.outlets[wish.app]

@@ -30,6 +30,7 @@ from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
 from edgesdk.records import Provenance, RunSummary
 from edgesdk.runtime import recovery, report
+from edgesdk.runtime.answers import Answers
 from edgesdk.runtime.applications import applications_of
 from edgesdk.runtime.camera import LOSSLESS_OPEN, CameraFeed
 from edgesdk.runtime.delivery import Deliverer
@@ -45,7 +46,7 @@ from edgesdk.runtime.paths import cache_directory, node_name, state_directory
 from edgesdk.runtime.preparation import Progress, prepare_models, silent
 from edgesdk.runtime.preview import Previews
 from edgesdk.runtime.program import CameraProgram, Stage
-from edgesdk.runtime.results import orphan_record, provenance
+from edgesdk.runtime.results import decoder_of, orphan_record, provenance
 from edgesdk.runtime.sessions import LoadedModel, Picture, Sessions
 from edgesdk.runtime.wiring import Wiring, connect
 from edgesdk.sinks import SinkSet
@@ -59,9 +60,12 @@ log = logging.getLogger(__name__)
 Observer = Callable[[str, FrameInfo, FrameView, Sequence[Delivery]], None]
 
 # SIGTERM allows 2 s for all of it. Capture stops meanwhile, in a thread of its own.
-_FINISH_S = 0.6
-_EXECUTORS_S = 0.4
-_SINKS_S = 0.6
+# By when, after it began, each step gives up; idle ones take no time.
+_FINISH_S = 0.5
+_EXECUTORS_S = 0.9
+_DISPATCHER_S = 1.3
+_SINKS_S = 1.7
+_SINKS_LEAST_S = 0.2
 
 
 class Node:
@@ -121,6 +125,7 @@ class Node:
         self._dispatcher: Dispatcher | None = None
         self._bell: Bell | None = None
         self._own_code = OwnCode(self._post)
+        self._answers: dict[str, Answers] = {}
         self._provenance: dict[tuple[int, str], Provenance] = {}
 
     def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
@@ -166,6 +171,11 @@ class Node:
             if self._stopped_ns:
                 return
             self._stopped_ns = time.monotonic_ns()
+        began = time.monotonic()
+
+        def left(end: float) -> float:
+            return max(0.0, began + end - time.monotonic())
+
         dispatcher = self._dispatcher
         closing = threading.Thread(target=self._close_capture, daemon=True)
         if dispatcher is None or dispatcher.failure is not None:
@@ -173,21 +183,24 @@ class Node:
         else:
             dispatcher.post([self._halt, closing.start])
             self._finished.wait(_FINISH_S)
-        end = time.monotonic() + _EXECUTORS_S
+        idle = True
         for executor in self.wiring.executors.values():
-            executor.stop(max(0.0, end - time.monotonic()))
+            idle = executor.stop(left(_EXECUTORS_S)) and idle
         self._own_code.stop()
         if dispatcher is not None:
             dispatcher.post([self._abandon])
-            dispatcher.stop(0.3)
+            dispatcher.stop(left(_DISPATCHER_S))
         if closing.ident is not None:
-            closing.join(1.0)
+            closing.join(left(_DISPATCHER_S))
+        for answers in self._answers.values():
+            answers.close()
         if self.deliverer is not None:
-            self.deliverer.close(_SINKS_S)
+            self.deliverer.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
         if self._journal is not None:
             self._journal.close(clean=self.deliverer is None or not self.deliverer.pending())
         self.previews.close()
-        if self._sessions is not None:
+        if self._sessions is not None and idle:
+            # To unload a model waits for its inference; one that hangs has had its time.
             self._sessions.close()
         if dispatcher is not None:
             dispatcher.close()
@@ -258,11 +271,10 @@ class Node:
         key = (stage.index, camera)
         found = self._provenance.get(key)
         if found is None:
-            assert self.supervisor is not None
-            codec = self.supervisor.status(camera).codec
             model = self._models[stage.planned.card_digest or ""]
+            decoder = decoder_of(self.sources[camera])
             found = provenance(
-                stage.planned.kind, stage.planned.id, model, node=self.name, decoder=codec
+                stage.planned.kind, stage.planned.id, model, node=self.name, decoder=decoder
             )
             self._provenance[key] = found
         return found
@@ -324,7 +336,7 @@ class Node:
                 app: Outlet(
                     self.ledger.channel(app, camera),
                     plan.applications[app].deadline_ns,
-                    self.deliverer.deliver,
+                    partial(self._deliver, camera),
                 )
                 for app in program.apps
             }
@@ -347,7 +359,17 @@ class Node:
                 frames=self._frames,
                 on_incarnation=self._note_incarnation,
             )
+            if self.sources[camera].kind == "ring":
+                ring = self.sources[camera].location
+                self._answers[camera] = Answers(ring, camera, self.feeds[camera].epoch_of)
         self._dispatcher = Dispatcher(self._bell, [*self.feeds.values(), _Housekeeping(self)])
+
+    def _deliver(self, camera: str, delivery: Delivery, done: Callable[[], None]) -> None:
+        answers = self._answers.get(camera)
+        if answers is not None:
+            answers.tell(delivery)
+        assert self.deliverer is not None
+        self.deliverer.deliver(delivery, done)
 
     def _go(self) -> None:
         assert self.supervisor is not None
@@ -382,8 +404,6 @@ class Node:
     def _note_incarnation(self, camera: str, number: int) -> None:
         if self._journal is not None:
             self._journal.note_incarnation(camera, number)
-        for key in [key for key in self._provenance if key[1] == camera]:
-            del self._provenance[key]
 
     def _keep_pixels(self, camera: str, keep: bool) -> None:
         feed = self.feeds.get(camera)

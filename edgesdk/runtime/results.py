@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
 
+from edgesdk.capture import Kind, Source
 from edgesdk.graph.frames import FrameInfo
 from edgesdk.records import CaptureTime, Provenance, ResultRecord, StageTimes
 from edgesdk.runtime.executor import Times
 from edgesdk.runtime.ledger import End, Entry
 from edgesdk.runtime.sessions import LoadedModel
 
-__all__ = ["RESTART", "execution_id", "orphan_record", "provenance", "record", "stage_times"]
+__all__ = [
+    "RESTART",
+    "decoder_of",
+    "execution_id",
+    "orphan_record",
+    "provenance",
+    "record",
+    "stage_times",
+]
 
 RESTART = "restart: the process ended before this frame had its result"
+
+
+def decoder_of(source: Source) -> str:
+    """What makes pixels of a source's bytes: its kind, and the libraries that decode it."""
+    if source.kind in (Kind.RING, Kind.SYNTHETIC):
+        return str(source.kind.value)
+    libraries = (f"{name} {_version(name)}" for name in ("av", "opencv-contrib-python-headless"))
+    return ", ".join((source.kind.value, *libraries))
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def execution_id(operator_id: str, model: LoadedModel, decoder: str) -> str:

@@ -263,3 +263,56 @@ def test_help_is_quick_and_loads_nothing_heavy(edgesdk: Command) -> None:
         assert command in out
     out, _ = (process := edgesdk("--version")).communicate(timeout=20)
     assert (process.returncode, out.split()[0]) == (0, "edgesdk")
+
+
+def test_results_that_a_full_disk_refused_are_an_error_at_the_end(
+    edgesdk: Command, application: Path
+) -> None:
+    process = edgesdk(
+        *("run", f"{application}:bright", "--camera", f"cam={FAST.format(20)}"),
+        *("--out", "/dev/full", "--json"),
+    )
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 7
+    assert "error: 20 results are not in /dev/full" in errors
+    frames = json.loads(out)["applications"]["bright"]["cameras"]["cam"]["frames"]
+    assert frames["ok"] == 20
+
+
+def test_operator_that_hangs_does_not_hold_up_the_end(
+    edgesdk: Command, cards: Any, tmp_path: Path, wait_for: Any
+) -> None:
+    (tmp_path / "stuck.py").write_text(
+        "import pathlib, time\n"
+        "import edgesdk as edge\n"
+        "@edge.operator(version=1)\n"
+        "def hangs(found: edge.Detections) -> edge.Measurement:\n"
+        f"    pathlib.Path({str(tmp_path / 'hanging')!r}).touch()\n"
+        "    time.sleep(60)\n"
+        "    return edge.Measurement('n', {'n': 1})\n"
+        "@edge.app(deadline='1s')\n"
+        "def stuck(camera: edge.Camera):\n"
+        f"    return {{'n': camera.detect({cards.cells!r}).apply(hangs)}}\n"
+    )
+    process = edgesdk("run", "stuck.py:stuck", "--camera", f"cam={LIVE}", "--json")
+    wait_for((tmp_path / "hanging").exists, "the operator's call")
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    out, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert time.monotonic() - asked < 2.0
+    frames = json.loads(out)["applications"]["stuck"]["cameras"]["cam"]["frames"]
+    assert frames["passed"] == frames["dropped"] > 0
+
+
+def test_second_ctrl_c_ends_at_once(
+    edgesdk: Command, application: Path, tmp_path: Path, wait_for: Any
+) -> None:
+    results = tmp_path / "out.jsonl"
+    process = edgesdk("run", f"{application}:bright", "--camera", f"cam={LIVE}", "--out", results)
+    wait_for(lambda: whole_lines(results) > 3, "the first results")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert all(json.loads(line) for line in results.read_bytes().split(b"\n")[:-1])
