@@ -134,18 +134,21 @@ int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, ui
 /* Whether the readers together leave the writer a slot besides the newest and those it has begun:
  * by this the writer never waits. Two readers that try at once may both give way, never both stay.
  */
-static int leaves_room(edge_ring_reader *reader)
+static int leaves_room(edge_ring_reader *reader, uint64_t bit)
 {
     const struct ring_header *header = &reader->at.header;
-    uint64_t own = plain_long(&reader->at.control->place[reader->place].holds);
+    uint64_t all = ring_holds(reader->at.control) | bit;
+    if (all == bit) {
+        return 1; /* nearly always, and counting bits costs more than the rest */
+    }
+    uint64_t own = plain_long(&reader->at.control->place[reader->place].holds) | bit;
     return (uint32_t)__builtin_popcountll(own) <= header->max_holds &&
-           (uint32_t)__builtin_popcountll(ring_holds(reader->at.control)) <=
-               header->slots - 1 - header->max_begun;
+           (uint32_t)__builtin_popcountll(all) <= header->slots - 1 - header->max_begun;
 }
 
-static int room(edge_ring_reader *reader)
+static int room(edge_ring_reader *reader, uint64_t bit)
 {
-    if (leaves_room(reader)) {
+    if (leaves_room(reader, bit)) {
         return 1;
     }
     edge_ns now = clock_coarse();
@@ -153,7 +156,8 @@ static int room(edge_ring_reader *reader)
         return 0;
     }
     reader->reaped = now;
-    return ring_reap(reader->at.control, reader->at.fd, reader->place) > 0 && leaves_room(reader);
+    return ring_reap(reader->at.control, reader->at.fd, reader->place) > 0 &&
+           leaves_room(reader, bit);
 }
 
 /* 1: frame `sequence` is held and described in *frame. 0: it was overwritten. Or -errno. */
@@ -176,12 +180,17 @@ static int hold(edge_ring_reader *reader, uint64_t sequence, edge_frame *frame)
         /* The writer moved a frame under our hold: not a writer of ours. */
         return -EBADMSG;
     }
+    /* Asked before, so that a reader with no room does not even for a moment take the writer's
+     * slot; and after, since others ask at the same time. */
+    if (!room(reader, bit)) {
+        return -EDGE_E_HOLDS;
+    }
     order_hold_set(holds, bit);
     if (order_generation_check(&found->generation) != sequence) {
         order_hold_clear(holds, bit);
         return 0;
     }
-    if (!room(reader)) {
+    if (!leaves_room(reader, bit)) {
         order_hold_clear(holds, bit);
         return -EDGE_E_HOLDS;
     }

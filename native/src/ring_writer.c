@@ -4,6 +4,7 @@
 #include "futex.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 /* Readers that only try to hold a slot let go again within nanoseconds. */
 #define BEGIN_TRIES 64
+#define CLAIM_ROUNDS 8
 
 int edge_ring_create(edge_ring_writer **out, const char *name, const edge_ring_config *config)
 {
@@ -82,7 +84,7 @@ static void reap_now_and_then(edge_ring_writer *writer)
     }
 }
 
-static int claim(edge_ring_writer *writer)
+static int try_to_claim(edge_ring_writer *writer)
 {
     uint64_t lost = 0;
     for (int tries = 0; tries < BEGIN_TRIES; tries++) {
@@ -103,6 +105,19 @@ static int claim(edge_ring_writer *writer)
         lost |= UINT64_C(1) << slot;
     }
     return -EAGAIN;
+}
+
+/* Readers that try to hold one slot too many, all at once, may for a moment leave none; one that is
+ * killed just then has to be reaped first, one that was preempted has to run. */
+static int claim(edge_ring_writer *writer)
+{
+    int slot = try_to_claim(writer);
+    for (int rounds = 0; slot < 0 && rounds < CLAIM_ROUNDS; rounds++) {
+        ring_reap(writer->at.control, writer->at.fd, EDGE_RING_READERS_MAX);
+        sched_yield();
+        slot = try_to_claim(writer);
+    }
+    return slot;
 }
 
 static int grow(edge_ring_writer *writer, uint64_t bytes)

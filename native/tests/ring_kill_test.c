@@ -277,6 +277,7 @@ static void two_would_be_writers_get_one_ring(int rounds)
 int main(void)
 {
     unique_name(ring_name, "kill");
+    setvbuf(stdout, NULL, _IOLBF, 0);
     killed_writers_leave_no_torn_frame_and_the_next_takes_over(soak_count(1000, 10));
     killed_readers_give_every_slot_back_within_a_second(soak_count(1000, 10));
     an_owner_killed_and_restarted_leaves_nothing_behind(soak_count(100, 2));
