@@ -28,7 +28,7 @@ static size_t lay(struct edge_sched *s, const edge_sched_config *c, unsigned cha
 {
 #define LAY(member, n)                                                                             \
     do {                                                                                           \
-        at = (at + 15) & ~(size_t)15;                                                              \
+        at = (at + 7) & ~(size_t)7;                                                                \
         if (base)                                                                                  \
             s->member = (void *)(base + at);                                                       \
         at += (size_t)(n) * sizeof *s->member;                                                     \
@@ -42,7 +42,7 @@ static size_t lay(struct edge_sched *s, const edge_sched_config *c, unsigned cha
     LAY(devices, c->devices);
     LAY(promises, c->reservations);
 #undef LAY
-    return (at + 15) & ~(size_t)15;
+    return (at + 7) & ~(size_t)7;
 }
 
 static size_t lay_both(const edge_sched_config *c, unsigned char *base)
@@ -65,7 +65,7 @@ int edge_sched_init(void *memory, size_t size, const edge_sched_config *config,
                     struct edge_sched **sched)
 {
     edge_sched_config c;
-    if (!memory || !sched || (uintptr_t)memory % 16 || !resolve(config, &c) ||
+    if (!memory || !sched || (uintptr_t)memory % 8 || !resolve(config, &c) ||
         size < lay_both(&c, NULL))
         return -EINVAL;
     struct edge_sched *s = memory;
@@ -142,8 +142,8 @@ int edge_sched_add_model(struct edge_sched *s, const edge_ns *cost, uint32_t bat
     s->models_used++;
     for (uint32_t d = 0; d < s->config.devices; d++)
         for (uint32_t b = 0; b < batch_max; b++)
-            *cost_of(s, m, d, b + 1) = (struct cost){
-                .first = cost[b], .mean = cost[b], .upper = cost[b]};
+            *cost_of(s, m, d, b + 1) =
+                (struct cost){.first = cost[b], .mean = cost[b], .upper = cost[b]};
     model->id = m;
     return 0;
 }

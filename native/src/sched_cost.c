@@ -11,8 +11,8 @@ static void track(struct cost *c, edge_ns took)
     edge_ns off = took > c->mean ? took - c->mean : c->mean - took;
     uint32_t rate = c->samples < 7 ? c->samples + 1 : 8;
     c->mean = took > c->mean ? c->mean + off / rate : c->mean - off / rate;
-    c->spread = off > c->spread ? c->spread + (off - c->spread) / 8
-                                : c->spread - (c->spread - off) / 8;
+    c->spread =
+        off > c->spread ? c->spread + (off - c->spread) / 8 : c->spread - (c->spread - off) / 8;
     edge_ns step = c->spread;
     if (c->upper > c->mean && (c->upper - c->mean) / 2 > step)
         step = (c->upper - c->mean) / 2;

@@ -38,8 +38,8 @@ static uint32_t make(struct edge_sched *s, uint32_t model, uint32_t items, edge_
         index = s->promises_used++;
     else
         s->promise_free = s->promises[index].next;
-    s->jobs[job] = (struct job){
-        .deadline = deadline, .stream = NONE, .next = NONE, .items = (uint8_t)items};
+    s->jobs[job] =
+        (struct job){.deadline = deadline, .stream = NONE, .next = NONE, .items = (uint8_t)items};
     s->promises[index] = (struct promise){.serial = ++s->promise_serial,
                                           .release = release,
                                           .deadline = deadline,

@@ -1,20 +1,21 @@
 #include "sched_state.h"
 
-/* What to run when not everything can end in time: the batch that is worth the most for the device
- * time it takes. Waiting longest for full batches would serve most, so the price of device time is
- * put low (below); worth is what keeps it fair: a stream's debt, its application's boost, and
- * whether the job could wait for the next batch. Jobs that would not outlast the batch are passed
- * over: an urgent head must not force small batches on everyone ("window" choice, Nexus, SOSP'19;
- * largest debt first, Hou, Borkar and Kumar, INFOCOM'09). Constants from benchmarks/
- * scheduler_policies.py. */
+/* What to run when not everything can end in time: the batch whose jobs are worth the most, less a
+ * price for the device time it takes. The worth of a job comes from its stream's debt and its
+ * application's boost (sched_share.c), and is half as much again if it cannot wait for the batch
+ * after. Jobs that would not outlast the batch are passed over, so that an urgent head does not
+ * force small batches on everyone: the window choice of Nexus (SOSP 2019) with the largest debt
+ * first of Hou, Borkar and Kumar (INFOCOM 2009). The price is half of what device time has earned
+ * lately: the full price leaves batches small, none at all forgets who is owed. The constants were
+ * tried out on benchmarks/scheduler_policies.py. */
 
 #define WORTH_BASE (4 * ONE)
 #define HUNGRY (5 * ONE) /* without service for so many of the jobs it was owed */
 
 struct pick {
     uint32_t streams[EDGE_SCHED_BATCH_MAX];
-    uint32_t count, items, model;
-    uint64_t value, price;
+    uint32_t count, model;
+    uint64_t price;
     int64_t score;
     edge_ns ends;
 };
@@ -36,23 +37,32 @@ static uint32_t lasting(const struct edge_sched *s, uint32_t stream, edge_ns end
     return job;
 }
 
-/* The most worthy set for a batch of at most `size` items. */
-static void gather(const struct edge_sched *s, uint32_t device, uint32_t model, uint32_t size,
-                   edge_ns now, struct pick *pick)
+static edge_ns upper_of(const struct edge_sched *s, uint32_t model, uint32_t device, uint32_t size)
+{
+    return cost_of(s, model, device, size)->upper;
+}
+
+/* The most worthy set for a batch of at most `size` items. Returns the latest deadline of the
+ * streams that were passed over because they have no job that lasts; 0 if there is none. */
+static edge_ns gather(const struct edge_sched *s, uint32_t device, uint32_t model, uint32_t size,
+                      edge_ns now, struct pick *pick)
 {
     const struct lane *lane = &s->models[model].lane[LIVE];
-    edge_ns takes = cost_of(s, model, device, size)->upper;
-    edge_ns ends = add_ns(now, takes), soon = add_ns(ends, 2 * takes);
+    edge_ns takes = upper_of(s, model, device, size), ends = add_ns(now, takes);
+    edge_ns soon = add_ns(ends, 2 * takes), passed = 0;
     uint64_t worths[EDGE_SCHED_BATCH_MAX];
     uint32_t found = 0;
     for (uint32_t i = 0; i < lane->count; i++) {
         uint32_t index = s->heaps[lane->base + i], job = lasting(s, index, ends);
-        if (job == NONE || s->jobs[job].items > size)
+        if (job == NONE) {
+            edge_ns last = s->jobs[s->streams[index].tail].deadline;
+            passed = last > passed ? last : passed;
             continue;
+        }
         uint64_t w = worth(s, &s->streams[index]);
         if (s->jobs[job].deadline < soon)
             w += w / 2;
-        if (found == size && worths[found - 1] >= w)
+        if (s->jobs[job].items > size || (found == size && worths[found - 1] >= w))
             continue;
         uint32_t at = found < size ? found++ : found - 1;
         for (; at && worths[at - 1] < w; at--) {
@@ -64,19 +74,26 @@ static void gather(const struct edge_sched *s, uint32_t device, uint32_t model, 
     }
     pick->model = model;
     pick->ends = ends;
-    pick->count = pick->items = 0;
-    pick->value = 0;
+    pick->count = 0;
+    pick->score = INT64_MIN;
+    uint64_t value = 0;
+    uint32_t count = 0, items = 0;
     for (uint32_t i = 0; i < found; i++) {
-        uint32_t stream = pick->streams[i], items = s->jobs[lasting(s, stream, ends)].items;
-        if (pick->items + items > size)
+        uint32_t stream = pick->streams[i], more = s->jobs[lasting(s, stream, ends)].items;
+        if (items + more > size)
             continue;
-        pick->items += items;
-        pick->value += worths[i] * items;
-        pick->streams[pick->count++] = stream;
+        items += more;
+        value += worths[i] * more;
+        pick->streams[count++] = stream;
+        edge_ns cost = upper_of(s, model, device, items) >> 10;
+        int64_t score = (int64_t)value - (int64_t)(s->price * cost >> 11);
+        if (score <= pick->score)
+            continue;
+        pick->score = score;
+        pick->price = (value << 10) / (cost + 1);
+        pick->count = count;
     }
-    edge_ns cost = pick->count ? cost_of(s, model, device, pick->items)->upper : takes;
-    pick->score = (int64_t)pick->value - (int64_t)(s->price * (cost >> 10) >> 11);
-    pick->price = (pick->value << 10) / ((cost >> 10) + 1);
+    return passed;
 }
 
 bool edge_sched_pick_worthiest(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
@@ -88,10 +105,15 @@ bool edge_sched_pick_worthiest(struct edge_sched *s, uint32_t index, edge_ns now
         if (!lane->count || !runs_on(s, m, index))
             continue;
         uint32_t size = lane->items < model->batch_max ? lane->items : model->batch_max;
-        for (; size; size--) {
-            gather(s, index, m, size, now, &pick);
+        while (size) {
+            edge_ns passed = gather(s, index, m, size, now, &pick);
             if (pick.count && pick.ends <= limit && (!best.count || pick.score > best.score))
                 best = pick;
+            /* A smaller batch is of use only if it ends early enough for someone else. */
+            edge_ns by = pick.ends <= limit ? passed : limit;
+            do
+                size--;
+            while (size && add_ns(now, upper_of(s, m, index, size)) > by);
         }
     }
     if (!best.count)

@@ -35,17 +35,21 @@ static edge_ns free_at(const struct edge_sched *s, uint32_t device, edge_ns now)
     return d->batch && d->ends > now ? d->ends : now;
 }
 
-/* Walks the sequence from the front. Fills *ends of the batch that has `promise`. */
+/* Walks the sequence from the front. In a batch of several, the others cannot start before it is
+ * known that a reservation's data did not come: the instant after its release. */
 static bool holds(const struct edge_sched *s, uint32_t device, edge_ns now)
 {
     edge_ns at = free_at(s, device, now);
     for (uint32_t i = s->devices[device].first; i != NONE;) {
         edge_ns release = 0, due = NEVER, cost = s->promises[i].cost;
+        uint32_t next = s->promises[i].next;
+        bool several = next != NONE && s->promises[next].joined;
         do {
             const struct promise *p = &s->promises[i];
             if (!is_void(p, now)) {
-                if (p->release > release)
-                    release = p->release;
+                edge_ns known = p->release + (several && p->state == PROMISE_RESERVED);
+                if (known > release)
+                    release = known;
                 if (p->deadline < due)
                     due = p->deadline;
             }

@@ -117,7 +117,8 @@ static void descend(struct search *x, uint32_t left, uint32_t met, edge_ns now, 
     }
 }
 
-/* Starts the first batch of the best path that it finds. False: too many jobs, or none can start. */
+/* Starts the first batch of the best path that it finds. False: too many jobs, or none can start.
+ */
 bool edge_sched_search(struct edge_sched *s, uint32_t index, edge_ns now, edge_ns limit)
 {
     struct search x = {.s = s, .device = index};
@@ -134,8 +135,7 @@ bool edge_sched_search(struct edge_sched *s, uint32_t index, edge_ns now, edge_n
         /* What is before it in its stream does not last until this batch ends. */
         struct stream *stream = &s->streams[x.jobs[i].stream];
         while (s->jobs[stream->head].deadline != x.jobs[i].due)
-            edge_sched_queue_drop(s, edge_sched_queue_pop(s, x.jobs[i].stream),
-                                  EDGE_DROP_DEADLINE);
+            edge_sched_queue_drop(s, edge_sched_queue_pop(s, x.jobs[i].stream), EDGE_DROP_DEADLINE);
         edge_sched_start(s, index, edge_sched_queue_pop(s, x.jobs[i].stream));
     }
     s->devices[index].model = x.choice.model;

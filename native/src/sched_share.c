@@ -12,7 +12,6 @@
 #define WINDOW_JOBS 64
 #define DEBT_MAX (16 * ONE)
 
-
 static void divide(struct edge_sched *s)
 {
     uint64_t left = 0, weights = 0;

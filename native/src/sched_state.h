@@ -13,7 +13,7 @@
 #define NEVER UINT64_MAX
 #define TIME_MAX ((uint64_t)1 << 62)
 #define COST_MAX ((uint64_t)1 << 40) /* 18 minutes: squares of it fit in no product */
-#define ONE 65536 /* 1.0 in the fixed-point shares and debts */
+#define ONE 65536                    /* 1.0 in the fixed-point shares and debts */
 
 enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_DROPPED };
 enum kind { LIVE, ARCHIVE, KINDS };
@@ -60,8 +60,8 @@ struct model {
 struct app {
     uint32_t weight;
     enum kind kind;
-    uint32_t boost; /* what its jobs are worth under overload, of ONE */
-    uint32_t keep; /* share of its jobs that it is owed, of ONE */
+    uint32_t boost;               /* what its jobs are worth under overload, of ONE */
+    uint32_t keep;                /* share of its jobs that it is owed, of ONE */
     uint64_t asked_ns, served_ns; /* of this window of sched_share.c, decayed */
     uint64_t arrived, done, dropped, busy_ns;
 };

@@ -292,7 +292,7 @@ def test_an_offer_that_would_make_a_queued_job_miss_its_deadline_is_refused() ->
 def test_promised_jobs_of_a_model_share_a_batch() -> None:
     sched = Scheduler()
     model = sched.add_model([100, 120, 140])
-    promises = [sched.offer(model, 1, release_ns=50, deadline_ns=190, now_ns=0) for _ in range(4)]
+    promises = [sched.offer(model, 1, release_ns=50, deadline_ns=191, now_ns=0) for _ in range(4)]
     assert [promise is not None for promise in promises] == [True, True, True, False]
     for job, promise in enumerate(promises[:3]):
         assert promise

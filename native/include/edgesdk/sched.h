@@ -90,7 +90,7 @@ typedef struct {
     uint64_t id; /* for edge_sched_done() */
     edge_sched_model model;
     uint32_t items;
-    uint32_t count;     /* of jobs[] */
+    uint32_t count; /* of jobs[] */
     uint32_t device;
     edge_ns ends;       /* when it will have ended, by the upper estimate of its cost */
     edge_ns wait_until; /* if count is 0: when to ask again unless something happens; 0 = idle */
@@ -132,7 +132,7 @@ typedef struct {
 /* Bytes that a scheduler of this configuration needs; 0 if it is out of range. */
 EDGE_API size_t edge_sched_size(const edge_sched_config *config);
 
-/* A scheduler in the caller's memory: edge_sched_size() bytes, aligned to 16, that live as long as
+/* A scheduler in the caller's memory: edge_sched_size() bytes, aligned to 8, that live as long as
  * it does. Allocates nothing; needs no destroy. *sched points into memory. */
 EDGE_API int edge_sched_init(void *memory, size_t size, const edge_sched_config *config,
                              edge_sched **sched);
