@@ -5,8 +5,8 @@ usage: python benchmarks/handover.py [--frames N] [--json]
 Each transport copies a BGR frame once into itself in the producer and gives the consumer something
 numpy can read; the consumer reads one byte a page of it. Two runs each: paced at 60 frames a second
 for the latency from the stamp before the copy to the view, then as fast as it goes for the CPU time
-a frame costs both processes together (the ring and iceoryx2 never wait for a slow reader, the others
-do). ``iceoryx2`` takes part where it is installed.
+a frame costs both processes together (the ring and iceoryx2 never wait for a slow reader, the
+others do). ``iceoryx2`` takes part where it is installed.
 """
 
 from __future__ import annotations
