@@ -19,6 +19,8 @@ class FrameInfo:
 
     incarnation: counts the source's connections; times: integers of nanoseconds, CLOCK_MONOTONIC of
     the capturing node and UTC since 1970; width, height: pixels; frame_rate: 0 where unknown.
+    origin_ns: from where sampling and windows count: a recording's first frame, so that each run
+    over it sees the same; 0, the clock itself, for what is live.
     """
 
     sequence: int
@@ -28,6 +30,7 @@ class FrameInfo:
     width: int
     height: int
     frame_rate: float = 0.0
+    origin_ns: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,6 +66,7 @@ class CameraFeed:
         self._on_incarnation = on_incarnation
         self._reader: RingReader | None = None
         self._last: tuple[int, int] | None = None if source.kind == "ring" else (0, 0)
+        self._origin_ns: int | None = None
         self._look_again_ns = 0
         self._missing_since_ns = 0
         self._more = False
@@ -168,6 +169,8 @@ class CameraFeed:
         self._note_losses(frame)
         self.frames += 1
         properties = frame.properties
+        if self._origin_ns is None:
+            self._origin_ns = 0 if self.source.live else properties.capture_mono_ns
         info = FrameInfo(
             sequence=frame.sequence,
             incarnation=self.incarnation,
@@ -176,6 +179,7 @@ class CameraFeed:
             width=properties.width,
             height=properties.height,
             frame_rate=properties.frame_rate,
+            origin_ns=self._origin_ns,
         )
         now = time.monotonic_ns()
         try:

@@ -24,6 +24,19 @@ def picked(sample: Sample, times: list[float], **facts: float) -> list[float]:
     return [t for t in times if sample.step(None, frame(t, **facts))]
 
 
+@settings(deadline=None, derandomize=True)
+@given(st.integers(1, 10**15), st.floats(1, 20))
+def test_a_recording_is_sampled_alike_whenever_it_is_played(began, fps) -> None:
+    def played(origin: int) -> list[int]:
+        sample = Sample(fps=fps)
+        infos = [
+            FrameInfo(k, 1, origin + k * SECOND // 25, 0, 8, 8, 0.0, origin) for k in range(100)
+        ]
+        return [info.sequence for info in infos if sample.step(None, info)]
+
+    assert played(began) == played(0)
+
+
 def test_the_first_frame_at_or_after_each_multiple_of_the_period_is_picked() -> None:
     times = [k / 30 + 0.011 for k in range(60)]
     found = picked(Sample(fps=10), times)

@@ -86,6 +86,18 @@ def test_selectors_are_counted_and_add_up(cards: Any) -> None:
     assert summary.inferences["cells"] == frames.passed
 
 
+def test_a_recording_gives_the_same_samples_in_each_run(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    @edge.app(deadline="2s")
+    def sampling(camera: edge.Camera) -> object:
+        return camera.sample(fps=10).detect(cards.cells)
+
+    for name in ("first.jsonl", "second.jsonl"):
+        run([sampling], {"cam": SCENE.format(frames=26)}, out=tmp_path / name)
+        assert [r["sequence"] for r in records(tmp_path / name)] == [1, 6, 11, 16, 21, 26]
+
+
 def test_two_applications_share_one_detector_and_see_what_they_see_alone(
     cards: Any, tmp_path: Path, records: Records
 ) -> None:

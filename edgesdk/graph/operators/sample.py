@@ -10,7 +10,8 @@ __all__ = ["Sample"]
 
 
 class Sample:
-    """Passes the first frame at or after each k/fps seconds of capture time (CLOCK_MONOTONIC).
+    """Passes the first frame at or after each k/fps seconds of capture time: CLOCK_MONOTONIC,
+    or in a recording counted from its first frame.
 
     Which frame that is depends on the frames' times alone, not on when this began: equal rates
     pick equal frames. A frame counts as on time if early by at most a twentieth of the period. A
@@ -24,7 +25,7 @@ class Sample:
         self._incarnation: int | None = None
 
     def step(self, view: object, info: FrameInfo) -> bool:
-        period = math.floor((info.capture_mono_ns * self._fps) / 1e9 + 0.05)
+        period = math.floor(((info.capture_mono_ns - info.origin_ns) * self._fps) / 1e9 + 0.05)
         again = self._incarnation != info.incarnation
         self._incarnation = info.incarnation
         if 0 < info.frame_rate <= self._fps * 1.01:

@@ -13,7 +13,8 @@ __all__ = ["Window"]
 
 
 class Window:
-    """Aggregates over windows of capture time (CLOCK_MONOTONIC), end to end, from k times length.
+    """Aggregates over windows of capture time (CLOCK_MONOTONIC, or in a recording counted from its
+    first frame), end to end, from k times length.
 
     ``value`` is that of the last whole window (null before there is one, or if it had no numbers),
     ``frames`` the frames in it, ``running`` the aggregate of the window that is open.
@@ -28,7 +29,7 @@ class Window:
         self._closed = _Running()
 
     def step(self, value: Any, info: FrameInfo) -> Measurement:
-        window = info.capture_mono_ns // self._nanoseconds
+        window = (info.capture_mono_ns - info.origin_ns) // self._nanoseconds
         if self._window is not None and window != self._window:
             # Nothing came in the windows between: the last whole one is empty then.
             self._closed = self._open if window == self._window + 1 else _Running()
