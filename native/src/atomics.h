@@ -92,7 +92,8 @@ static inline uint32_t order_places_scan(const edge_word *places)
     return atomic_load_explicit((edge_word *)places, EDGE_ORDER(10, memory_order_seq_cst));
 }
 
-/* 11. A place is given up, after its holds are cleared. Pairs with 10. */
+/* 11. A place is given up, after its holds are cleared. Pairs with 10. Redundant: the place's lock
+ *     goes from one reader to the next by system calls. */
 static inline void order_place_leave(edge_word *places, uint32_t bit)
 {
     atomic_fetch_and_explicit(places, ~bit, EDGE_ORDER(11, memory_order_release));
@@ -137,7 +138,8 @@ static inline uint64_t order_tags_take(edge_long *pending)
 }
 
 /* 18. A reader's last seen sequence, after its holds are set (4): a slot that all have passed is
- *     free unless held. Pairs with 19. */
+ *     free unless held. Pairs with 19. Redundant for safety: it is a hint for the choice of a slot,
+ *     and 4 to 7 make the choice safe. */
 static inline void order_seen_publish(edge_long *seen, uint64_t sequence)
 {
     atomic_store_explicit(seen, sequence, EDGE_ORDER(18, memory_order_release));
@@ -187,7 +189,8 @@ static inline uint32_t order_flags_read(const edge_word *flags)
     return atomic_load_explicit((edge_word *)flags, EDGE_ORDER(24, memory_order_acquire));
 }
 
-/* 25. A reader's bell has its name and tag. Pairs with 26. */
+/* 25. A reader's bell has its name and tag. Pairs with 26. For a place that is new to the writer 9
+ *     and 10 say the same; this is for one taken again between its looks at both. */
 static inline void order_bell_publish(edge_word *serial, uint32_t value)
 {
     atomic_store_explicit(serial, value, EDGE_ORDER(25, memory_order_release));

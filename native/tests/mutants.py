@@ -5,7 +5,7 @@
 
 For each site a mutant is built with -DEDGE_WEAKEN=SITE. It has to fail under ThreadSanitizer or in
 the plain stress test, or the Spin model with the same site weakened has to fail; or the site is
-listed as redundant, with the reason. A site in atomics.h that is in neither list is an error.
+listed with the reason why nobody can. A site in atomics.h that is in neither list is an error.
 """
 
 import argparse
@@ -25,7 +25,7 @@ MODELLED = {
 }
 # Sites that only ThreadSanitizer or the stress test can find.
 TESTED = {16, 17, 22}
-REDUNDANT = {
+EXPLAINED = {
     3: "a reader comes to a slot only by way of head, and 1 and 2 carry the bytes; kept because it "
     "is free on x86-64 and one instruction on ARM, and says what is meant",
     11: "the place's lock is dropped after it by a system call, and the next owner takes it by one",
@@ -78,8 +78,8 @@ def model_notices(site: int) -> bool:
 
 
 def verdict(directory: Path, site: int, rounds: int, both: bool) -> tuple[bool, str]:
-    if site in REDUNDANT:
-        return True, f"redundant: {REDUNDANT[site]}"
+    if site in EXPLAINED:
+        return True, f"explained: {EXPLAINED[site]}"
     found = []
     if site in MODELLED and model_notices(site):
         found.append(f"Spin: {MODELLED[site]}")
@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--both", action="store_true", help="run the tests where Spin noticed, too")
     parser.add_argument("site", nargs="*", type=int)
     arguments = parser.parse_args()
-    unknown = set(sites()) - set(MODELLED) - TESTED - set(REDUNDANT)
+    unknown = set(sites()) - set(MODELLED) - TESTED - set(EXPLAINED)
     if unknown:
         print(f"sites without a verdict: {sorted(unknown)}", file=sys.stderr)
         return 1
