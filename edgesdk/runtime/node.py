@@ -28,30 +28,27 @@ from edgesdk.graph import Application, compile_applications
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
-from edgesdk.records import Provenance, RunSummary
-from edgesdk.runtime import recovery, report
+from edgesdk.records import Provenance, RunSummary, SinkStats
+from edgesdk.runtime import report
 from edgesdk.runtime.answers import Answers
 from edgesdk.runtime.applications import applications_of
 from edgesdk.runtime.camera import LOSSLESS_OPEN, CameraFeed
-from edgesdk.runtime.delivery import Deliverer
 from edgesdk.runtime.dispatcher import Dispatcher
 from edgesdk.runtime.executor import Outcome, Request
 from edgesdk.runtime.flow import CameraFlow, Port, StageClock
-from edgesdk.runtime.journal import Journal, open_journal
+from edgesdk.runtime.history import History, open_history
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name, sweep
 from edgesdk.runtime.outlet import Delivery, Outlet
 from edgesdk.runtime.own_code import OwnCode
-from edgesdk.runtime.paths import cache_directory, node_name, state_directory
+from edgesdk.runtime.paths import cache_directory, node_name
 from edgesdk.runtime.preparation import Progress, prepare_models, silent
 from edgesdk.runtime.preview import Previews
 from edgesdk.runtime.program import CameraProgram, Stage
-from edgesdk.runtime.results import decoder_of, orphan_record, provenance
+from edgesdk.runtime.results import decoder_of, provenance
 from edgesdk.runtime.sessions import LoadedModel, Picture, Sessions
 from edgesdk.runtime.wiring import Wiring, connect
-from edgesdk.sinks import SinkSet
 from edgesdk.snapshot import NodeSnapshot, Preview
-from edgesdk.store.outbox import Limits
 
 __all__ = ["Node", "Observer"]
 
@@ -118,10 +115,9 @@ class Node:
         self.wiring = Wiring()
         self.previews = Previews(self._keep_pixels)
         self.supervisor: CaptureSupervisor | None = None
-        self.deliverer: Deliverer | None = None
         self._models: dict[str, LoadedModel] = {}
         self._sessions: Sessions | None = None
-        self._journal: Journal | None = None
+        self._history: History | None = None
         self._dispatcher: Dispatcher | None = None
         self._bell: Bell | None = None
         self._own_code = OwnCode(self._post)
@@ -145,7 +141,10 @@ class Node:
             self._sessions, self._models = prepare_models(
                 plan, registry, self.config.node, progress, cancel
             )
-            self._open_results(plan)
+            self._history = open_history(
+                self.config, plan, node=self.name, out=self._out, on_result=self._on_result
+            )
+            self.ledger = Ledger(self._history.journal)
             self._assemble(plan)
             if cancel.is_set():
                 raise Cancelled("stopped before the first frame")
@@ -194,10 +193,8 @@ class Node:
             closing.join(left(_DISPATCHER_S))
         for answers in self._answers.values():
             answers.close()
-        if self.deliverer is not None:
-            self.deliverer.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
-        if self._journal is not None:
-            self._journal.close(clean=self.deliverer is None or not self.deliverer.pending())
+        if self._history is not None:
+            self._history.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
         self.previews.close()
         if self._sessions is not None and idle:
             # To unload a model waits for its inference; one that hangs has had its time.
@@ -240,6 +237,11 @@ class Node:
         On the node's own thread: it must be quick, and copy what it keeps. Before :meth:`start`.
         """
         self._observers.append(observer)
+
+    @property
+    def sinks(self) -> dict[str, SinkStats]:
+        """Where each sink stands, by name."""
+        return {} if self._history is None else self._history.deliverer.stats()
 
     @property
     def seconds(self) -> float:
@@ -287,33 +289,9 @@ class Node:
         for observer in self._observers:
             observer(camera, info, view, results)
 
-    def _open_results(self, plan: Plan) -> None:
-        state = state_directory(self.config.node)
-        outbox = self.config.outbox
-        limits = Limits(records=outbox.records, bytes=outbox.megabytes << 20)
-        self.deliverer = deliverer = Deliverer(SinkSet(state, limits), plan)
-        if self._out is not None:
-            deliverer.add("jsonl", {"path": self._out})
-        if self._on_result is not None:
-            deliverer.add("callback", {"function": self._on_result})
-        self._incarnations: dict[str, int] = {}
-        if not deliverer.has_durable():
-            return
-        channels = list(plan.outputs)
-        files = deliverer.files()
-        self._journal = open_journal(state / "ledger", channels, files)
-        written = recovery.read_tail(files)
-        self._incarnations = dict(written.incarnations)
-        for camera, number in self._journal.incarnations.items():
-            self._incarnations[camera] = max(number, self._incarnations.get(camera, 0))
-        for orphan in self._journal.orphans:
-            made = orphan_record(orphan.app, orphan.camera, orphan.entry, self.name)
-            if recovery.key_of(made) not in written.keys:
-                deliverer.tell(made)
-        self.ledger = Ledger(self._journal)
-
     def _assemble(self, plan: Plan) -> None:
-        assert self.deliverer is not None
+        history = self._history
+        assert history is not None
         sweep()
         self._bell = Bell(own_name())
         self.supervisor = CaptureSupervisor()
@@ -355,7 +333,7 @@ class Node:
                 flow,
                 self.supervisor,
                 self._bell,
-                incarnations_before=self._incarnations.get(camera, 0),
+                incarnations_before=history.incarnations.get(camera, 0),
                 frames=self._frames,
                 on_incarnation=self._note_incarnation,
             )
@@ -368,8 +346,8 @@ class Node:
         answers = self._answers.get(camera)
         if answers is not None:
             answers.tell(delivery)
-        assert self.deliverer is not None
-        self.deliverer.deliver(delivery, done)
+        assert self._history is not None
+        self._history.deliverer.deliver(delivery, done)
 
     def _go(self) -> None:
         assert self.supervisor is not None
@@ -402,8 +380,8 @@ class Node:
             self.supervisor.close()
 
     def _note_incarnation(self, camera: str, number: int) -> None:
-        if self._journal is not None:
-            self._journal.note_incarnation(camera, number)
+        if self._history is not None and self._history.journal is not None:
+            self._history.journal.note_incarnation(camera, number)
 
     def _keep_pixels(self, camera: str, keep: bool) -> None:
         feed = self.feeds.get(camera)
@@ -442,8 +420,8 @@ class _Housekeeping:
 
     def poll(self, now_ns: int) -> None:
         node = self._node
-        if node.deliverer is not None:
-            node.deliverer.acknowledge()
+        if node._history is not None:
+            node._history.deliverer.acknowledge()
         if all(feed.done and not feed.flow.open_tasks for feed in node.feeds.values()):
             node._finished.set()
 

@@ -50,7 +50,7 @@ def snapshot(node: Node) -> NodeSnapshot:
         ],
         queues=queues,
         inferences=dict(node.inferences),
-        sinks=node.deliverer.stats() if node.deliverer is not None else {},
+        sinks=node.sinks,
     )
 
 
@@ -61,7 +61,7 @@ def summary(node: Node) -> RunSummary:
         cameras={name: _camera_summary(node, name) for name in node.cameras},
         inferences=dict(node.inferences),
         operators=_operators(node),
-        sinks=node.deliverer.stats() if node.deliverer is not None else {},
+        sinks=node.sinks,
     )
 
 
