@@ -17,7 +17,7 @@ from edgesdk.errors import CaptureError, RingError, RingStale, UsageError
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.runtime.flow import CameraFlow
 
-__all__ = ["CameraFeed"]
+__all__ = ["LOSSLESS_OPEN", "CameraFeed", "slots_needed"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ _AFTER_ERROR_NS = 1_000_000_000
 _LOOK_AT_STATUS_NS = 50_000_000
 # Frames of a source that waits for us which are on their way together: enough to overlap.
 LOSSLESS_OPEN = 4
+_MOST_SLOTS = 64
 
 
 class CameraFeed:
@@ -226,6 +227,13 @@ class CameraFeed:
 
     def _seen_all(self) -> bool:
         return self._reader is None or self._reader.sequence <= (self._last or (0, 0))[1]
+
+
+def slots_needed(flow: CameraFlow, wanted: int, queue: int, *, keeps_pixels: bool) -> int:
+    """Slots of a camera's ring: what may be held on the way, and four that the writer moves in."""
+    waiting = LOSSLESS_OPEN if flow.lossless else queue
+    stages = max(1, len(flow.program.inferences))
+    return min(_MOST_SLOTS, max(wanted, 4 + waiting + stages + int(keeps_pixels)))
 
 
 def _view(frame: Frame, max_pixels: int) -> FrameView:

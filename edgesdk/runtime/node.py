@@ -32,11 +32,12 @@ from edgesdk.records import Provenance, RunSummary, SinkStats
 from edgesdk.runtime import report
 from edgesdk.runtime.answers import Answers
 from edgesdk.runtime.applications import applications_of
-from edgesdk.runtime.camera import LOSSLESS_OPEN, CameraFeed
+from edgesdk.runtime.camera import CameraFeed, slots_needed
 from edgesdk.runtime.dispatcher import Dispatcher
 from edgesdk.runtime.executor import Outcome, Request
 from edgesdk.runtime.flow import CameraFlow, Port, StageClock
 from edgesdk.runtime.history import History, open_history
+from edgesdk.runtime.housekeeping import Housekeeping
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name, sweep
 from edgesdk.runtime.outlet import Delivery, Outlet
@@ -340,7 +341,10 @@ class Node:
             if self.sources[camera].kind == "ring":
                 ring = self.sources[camera].location
                 self._answers[camera] = Answers(ring, camera, self.feeds[camera].epoch_of)
-        self._dispatcher = Dispatcher(self._bell, [*self.feeds.values(), _Housekeeping(self)])
+        self._dispatcher = Dispatcher(
+            self._bell,
+            [*self.feeds.values(), Housekeeping(self._acknowledge, self.feeds, self._finished)],
+        )
 
     def _deliver(self, camera: str, delivery: Delivery, done: Callable[[], None]) -> None:
         answers = self._answers.get(camera)
@@ -356,16 +360,17 @@ class Node:
         for executor in self.wiring.executors.values():
             executor.start()
         for camera, feed in self.feeds.items():
-            self.supervisor.add(camera, feed.source, ring=own_name(), slots=self._slots(feed))
+            self.supervisor.add(camera, feed.source, ring=own_name(), slots=self._slots_of(feed))
         self._dispatcher.start()
 
-    def _slots(self, feed: CameraFeed) -> int:
-        """Enough that frames which are held leave the writer its own."""
+    def _slots_of(self, feed: CameraFeed) -> int:
+        keeps_pixels = bool(self._observers) or self.config.web.listen is not None
         wanted = self.cameras[feed.name]
-        waiting = LOSSLESS_OPEN if feed.flow.lossless else wanted.queue
-        stages = max(1, len(feed.flow.program.inferences))
-        kept = 1 if self._observers or self.config.web.listen else 0
-        return min(64, max(wanted.slots, 4 + waiting + stages + kept))
+        return slots_needed(feed.flow, wanted.slots, wanted.queue, keeps_pixels=keeps_pixels)
+
+    def _acknowledge(self) -> None:
+        if self._history is not None:
+            self._history.deliverer.acknowledge()
 
     def _halt(self) -> None:
         for feed in self.feeds.values():
@@ -405,25 +410,3 @@ class Node:
             card = outcome.request.model.card.name
             self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
         done(outcome)
-
-
-class _Housekeeping:
-    """The dispatcher's last feed: sees when all is done, and that records arrived."""
-
-    name = "housekeeping"
-    reader = None
-    touched = False
-    hurried = False
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def poll(self, now_ns: int) -> None:
-        node = self._node
-        if node._history is not None:
-            node._history.deliverer.acknowledge()
-        if all(feed.done and not feed.flow.open_tasks for feed in node.feeds.values()):
-            node._finished.set()
-
-    def broken(self, error: Exception) -> None:
-        log.error("housekeeping failed", exc_info=error)
