@@ -19,7 +19,7 @@ static bool resolve(const edge_sched_config *given, edge_sched_config *c)
     c->reservations = or_default(c->reservations, 256);
     c->archive_batch_ns = c->archive_batch_ns ? c->archive_batch_ns : 10000000;
     c->grace_ns = c->grace_ns ? c->grace_ns : 100000000;
-    return c->devices <= EDGE_SCHED_DEVICES_MAX && c->apps <= 1 << 16 && c->models <= 1 << 12 &&
+    return c->devices <= EDGE_SCHED_DEVICES_MAX && c->apps <= 1 << 16 && c->models <= MODELS_MAX &&
            c->streams <= 1 << 20 && c->jobs <= 1 << 24 && c->reservations <= 1 << 16;
 }
 

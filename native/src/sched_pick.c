@@ -46,9 +46,9 @@ static uint32_t most_urgent(struct edge_sched *s, uint32_t device, enum kind kin
 /* Whether running full batches in order of their most urgent jobs misses none of these. */
 static bool feasible(const struct edge_sched *s, uint32_t device, edge_ns now)
 {
-    uint32_t order[64], n = 0;
-    edge_ns due[64], takes[64];
-    for (uint32_t m = 0; m < s->models_used && n < 64; m++) {
+    uint32_t order[MODELS_MAX], n = 0;
+    edge_ns due[MODELS_MAX], takes[MODELS_MAX];
+    for (uint32_t m = 0; m < s->models_used; m++) {
         const struct lane *lane = &s->models[m].lane[LIVE];
         if (!lane->count || !runs_on(s, m, device))
             continue;

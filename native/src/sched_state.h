@@ -9,11 +9,15 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#define MODELS_MAX 64
 #define NONE UINT32_MAX
 #define NEVER UINT64_MAX
 #define TIME_MAX ((uint64_t)1 << 62)
 #define COST_MAX ((uint64_t)1 << 40) /* 18 minutes: squares of it fit in no product */
 #define ONE 65536                    /* 1.0 in the fixed-point shares and debts */
+
+_Static_assert(sizeof(((edge_sched_batch *)0)->jobs) / sizeof(uint64_t) == EDGE_SCHED_BATCH_MAX,
+               "cffi's parser wants a number there");
 
 enum job_state { JOB_FREE, JOB_QUEUED, JOB_RUNNING, JOB_DROPPED };
 enum kind { LIVE, ARCHIVE, KINDS };

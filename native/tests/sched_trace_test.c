@@ -136,6 +136,8 @@ static void run(void)
 int main(int argc, char **argv)
 {
     print = argc > 1 && !strcmp(argv[1], "--print");
+    if (print)
+        printf("/* clang-format off */\n");
     run();
     char line[32];
     snprintf(line, sizeof line, "hash %016llx", (unsigned long long)hash);

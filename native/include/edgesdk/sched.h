@@ -58,7 +58,7 @@ typedef struct {
 typedef struct {
     uint32_t devices;         /* [1] at most EDGE_SCHED_DEVICES_MAX */
     uint32_t apps;            /* [64] */
-    uint32_t models;          /* [32] */
+    uint32_t models;          /* [32] at most 64 */
     uint32_t streams;         /* [1024] */
     uint32_t jobs;            /* [8192] queued, running, and dropped but not yet collected */
     uint32_t reservations;    /* [256] */
