@@ -57,6 +57,13 @@ def test_overload_is_served_in_time_fairly_and_without_starving_anyone(
     assert figures.jain >= jain
 
 
+def test_over_minutes_of_overload_no_stream_of_a_thousand_starves(benchmark: ModuleType) -> None:
+    made = benchmark.make_load(1000, 20, 1.6, 5, 150.0)
+    figures = benchmark.simulate(benchmark.Ours(made), made)
+    assert figures.starved == 0
+    assert figures.late == 0
+
+
 @pytest.mark.parametrize("load", [0.9, 1.6])
 def test_overload_is_served_better_than_by_edf_with_late_drop(
     benchmark: ModuleType, load: float
