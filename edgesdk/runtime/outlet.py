@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from edgesdk.records import Provenance, ResultRecord
+from edgesdk.records import Provenance, ResultRecord, encode
 from edgesdk.runtime.latency import Durations
 from edgesdk.runtime.ledger import Channel, End, Entry, State
 from edgesdk.runtime.results import record, stage_times
@@ -76,8 +76,11 @@ class Outlet:
         missing = [value for value in values.values() if isinstance(value, Missing)]
         found = {name: values[index] for name, index in wish.outputs.items()}
         took = now_ns - task.started_ns
+        unsayable = None if missing else _unsayable(found)
         if missing:
             end, outputs = worst(missing), None
+        elif unsayable is not None:
+            end, outputs = End(State.FAILED, unsayable), None
         else:
             end = End(State.LATE if now_ns > wanted.deadline_ns else State.OK)
             outputs = found
@@ -112,3 +115,14 @@ class Outlet:
     def _hand_over(self, entry: Entry, delivery: Delivery) -> None:
         forget = partial(self.channel.delivered, entry.incarnation, entry.sequence)
         self._deliver(delivery, forget)
+
+
+def _unsayable(outputs: Mapping[str, Any]) -> str | None:
+    """Why *outputs* cannot become a record: what the user's own operators give may be anything."""
+    for name, value in outputs.items():
+        if not hasattr(value, "to_json"):
+            try:
+                encode(value)
+            except (TypeError, ValueError, OverflowError):
+                return f"output {name!r} is a {type(value).__name__}, which has no JSON form"
+    return None

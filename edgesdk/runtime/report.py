@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from edgesdk import __version__
@@ -74,13 +75,15 @@ def _applications(node: Node) -> dict[str, ApplicationSummary]:
 
 
 def _frames(outlet: Outlet) -> CameraFrames:
-    counts = outlet.channel.counts
+    # The dispatcher counts on while this thread reads: the sums are made of what was read.
+    counts = copy(outlet.channel.counts)
+    passed = counts.ok + counts.late + counts.dropped + counts.failed + counts.open
     return CameraFrames(
         frames=FrameCounts(
-            captured=counts.captured,
+            captured=counts.skipped_sample + counts.held + passed,
             skipped_sample=counts.skipped_sample,
             held=counts.held,
-            passed=counts.passed,
+            passed=passed,
             ok=counts.ok,
             late=counts.late,
             dropped=counts.dropped,

@@ -89,7 +89,7 @@ def test_signal_ends_a_run_within_two_seconds_with_everything_counted(
     assert in_shared_memory(process.pid) == []
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.6])
 def test_ctrl_c_while_it_starts_is_no_error(
     edgesdk: Command, application: Path, in_shared_memory: Any, seconds: float
 ) -> None:

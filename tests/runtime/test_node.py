@@ -160,6 +160,25 @@ def test_operator_that_raises_fails_its_frame_and_its_application_only(
     assert {r["state"] for r in found if r["app"] == "tracking"} == {"ok"}
 
 
+def test_output_that_json_cannot_say_fails_its_frame_with_the_reason(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    @edge.operator(version=1)
+    def odd(found: edge.Detections, info: edge.FrameInfo):  # type: ignore[no-untyped-def]
+        return {"n": len(found)} if info.sequence % 2 else object()
+
+    @edge.app(deadline="2s")
+    def careless(camera: edge.Camera) -> dict[str, object]:
+        return {"odd": camera.detect(cards.cells).apply(odd)}
+
+    out = tmp_path / "out.jsonl"
+    run([careless], {"cam": SCENE.format(frames=4)}, out=out)
+    found = records(out)
+    assert [r["state"] for r in found] == ["ok", "failed", "ok", "failed"]
+    assert found[0]["outputs"]["odd"].keys() == {"n"}
+    assert "output 'odd' is a object, which has no JSON form" in found[1]["reason"]
+
+
 def test_stateful_operator_of_the_users_own_sees_frames_in_order(
     cards: Any, tmp_path: Path, records: Records
 ) -> None:
