@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.core._native import ffi, lib
-from edgesdk.core.ring import check, timeout_ns
+from edgesdk.core.codes import check, timeout_ns
 from edgesdk.values import Detections
 
 __all__ = ["Result", "ResultReader", "ResultWriter"]
