@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def text() -> str:
     documented: dict[int, str] = {}
     for name in MODULES:
         module = importlib.import_module(name)
-        parts += [f"## {name}", inspect.cleandoc(module.__doc__ or "")]
+        parts += [f"## {name}", block(inspect.cleandoc(module.__doc__ or ""))]
         for export in module.__all__:
             if export.startswith("__"):
                 continue
@@ -88,14 +89,33 @@ def own_doc(value: type) -> str:
 
 def signature(function: Any) -> str:
     try:
-        return str(inspect.signature(function))
+        text = str(inspect.signature(function))
     except (TypeError, ValueError):
         return "(...)"
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
+    return re.sub(r"^\((self|cls)(, )?", "(", text)
 
 
 def block(doc: str) -> str:
-    """A docstring as it stands: reStructuredText's double backquotes are the only markup used."""
-    return doc.replace("``", "`")
+    """A docstring as Markdown: literal blocks become fences, roles and backquotes code."""
+    doc = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", doc).replace("``", "`")
+    lines, fenced = [], False
+    for line in doc.splitlines():
+        if fenced and line and not line.startswith("    "):
+            lines += ["```", ""]
+            fenced = False
+        if line.endswith("::"):
+            rest = line[:-2].rstrip()
+            lines += [f"{rest}:", ""] if rest else []
+            lines.append("```python")
+            fenced = True
+        elif fenced:
+            if line or lines[-1] != "```python":
+                lines.append(line[4:])
+        else:
+            lines.append(line)
+    return "\n".join([*lines, "```"] if fenced else lines)
 
 
 def one_paragraph(doc: str) -> str:
