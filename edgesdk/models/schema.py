@@ -126,7 +126,7 @@ class Variant(_Table, frozen=True):
 
 class _Detect(_Table, frozen=True, tag_field="kind"):
     score: Unit = 0.3
-    max_detections: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    max_detections: Annotated[int, Meta(ge=1, le=10_000)] = 300
     class_offset: int = 0
     ignore: Annotated[tuple[int, ...], Meta(max_length=1000)] = ()
 
