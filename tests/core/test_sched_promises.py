@@ -313,3 +313,24 @@ def test_promises_outrank_what_is_not_promised_when_both_cannot_be_kept() -> Non
     batch = sched.next(0, 0)
     assert isinstance(batch, Batch)
     assert batch.jobs == (7,)
+
+
+def test_a_shared_batch_keeps_its_promises_when_one_of_its_members_does_not_come() -> None:
+    sched = Scheduler()
+    model = sched.add_model([100, 100])
+    assert sched.offer(model, 1, release_ns=50, deadline_ns=151, now_ns=0)
+    other = sched.offer(model, 1, release_ns=40, deadline_ns=151, now_ns=0)
+    assert other
+    sched.claim(other, 7, now_ns=40)
+    wait = sched.next(0, 40)
+    assert wait == 51
+    batch = sched.next(0, wait)
+    assert isinstance(batch, Batch)
+    assert batch.ends_ns == 151
+
+
+def test_a_shared_batch_that_would_break_if_a_member_did_not_come_is_not_promised() -> None:
+    sched = Scheduler()
+    model = sched.add_model([100, 100])
+    assert sched.offer(model, 1, release_ns=50, deadline_ns=150, now_ns=0)
+    assert sched.offer(model, 1, release_ns=40, deadline_ns=150, now_ns=0) is None
