@@ -15,7 +15,7 @@ import msgspec
 from edgesdk.durations import DURATION_FORM, parse_duration
 from edgesdk.errors import ConfigError, EdgeError, UsageError
 from edgesdk.listen import parse_listen
-from edgesdk.toml_struct import Mistakes, nearest, read_struct
+from edgesdk.toml.structs import Mistakes, nearest, read_struct
 
 __all__ = [
     "ApplicationConfig",

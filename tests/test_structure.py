@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # What each part may import of edgesdk. Parts named nowhere may be imported by all.
 BASE = {"errors", "values", "redaction", "records", "core"}
-BASE |= {"durations", "toml_lines", "toml_struct"}  # forms of text, which know of nothing
+BASE |= {"durations", "toml"}  # forms of text, which know of nothing
 ALLOWED = {
     "core": {"errors", "values"},
     "capture": BASE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import sys
 import types
 import typing
 from pathlib import Path
@@ -12,15 +11,11 @@ from typing import Any
 
 import msgspec
 
+from edgesdk import toml
 from edgesdk.errors import CardError
 from edgesdk.models.schema import CardDocument
-from edgesdk.toml_lines import KeyPath, line_of, locate
-from edgesdk.toml_struct import dotted, shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgesdk.toml.lines import KeyPath, line_of, locate
+from edgesdk.toml.structs import dotted, shown
 
 __all__ = ["card_error", "read_card_file"]
 
@@ -38,10 +33,10 @@ def read_card_file(path: Path) -> tuple[CardDocument, dict[Keys, int]]:
     """
     text = _read_text(path)
     try:
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        data = json.loads(text) if path.suffix == ".json" else toml.loads(text)
     except json.JSONDecodeError as e:
         raise CardError(f"{path}: line {e.lineno}: not JSON: {e.msg}") from None
-    except tomllib.TOMLDecodeError as e:
+    except toml.TOMLDecodeError as e:
         raise CardError(f"{path}: not TOML: {e}") from None
     except (RecursionError, ValueError) as e:
         why = "nested too deeply" if isinstance(e, RecursionError) else str(e)

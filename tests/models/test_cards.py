@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from edgesdk import toml
 from edgesdk.errors import CardError, DigestMismatch, ModelInvalid, ModelNotFound
 from edgesdk.models import load_card
-from edgesdk.models.cardfile import tomllib
 from edgesdk.models.fingerprint import fingerprint
 from edgesdk.models.schema import SsdNms
 
@@ -52,9 +52,9 @@ def test_the_card_of_the_contract_loads_with_its_defaults(write_card: Write) -> 
 
 def test_json_and_toml_of_one_card_have_one_digest(write_card: Write, tmp_path: Path) -> None:
     (tmp_path / "m.pb").write_bytes(b"model")
-    toml = load_card(write_card(GOOD))
-    as_json = load_card(write_card(json.dumps(tomllib.loads(GOOD)), "card.json"))
-    assert toml.digest == as_json.digest
+    as_toml = load_card(write_card(GOOD))
+    as_json = load_card(write_card(json.dumps(toml.loads(GOOD)), "card.json"))
+    assert as_toml.digest == as_json.digest
 
 
 @pytest.mark.parametrize(

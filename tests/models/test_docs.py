@@ -9,8 +9,8 @@ from typing import get_args
 import msgspec
 import pytest
 
+from edgesdk import toml
 from edgesdk.models import load_card
-from edgesdk.models.cardfile import tomllib
 from edgesdk.models.schema import Anchors, Decode, Input, Variant
 
 TEXT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ CARDS = [b for b in BLOCKS if b.startswith("schema")]
 PARTS = [b for b in BLOCKS if not b.startswith("schema")]
 
 
-@pytest.mark.parametrize("text", CARDS, ids=[tomllib.loads(t)["name"] for t in CARDS])
+@pytest.mark.parametrize("text", CARDS, ids=[toml.loads(t)["name"] for t in CARDS])
 def test_every_card_of_the_documentation_loads(tmp_path: Path, text: str) -> None:
     for name in ("coco80.txt", "imagenet1000.txt", "coco_labels.txt"):
         (tmp_path / name).write_text("person\n")
@@ -39,7 +39,7 @@ def test_the_shorter_examples_complete_the_card_above_them(tmp_path: Path) -> No
 
 def test_every_kind_of_decoding_has_an_example() -> None:
     kinds = {str(k.__struct_config__.tag) for k in get_args(Decode)}
-    shown = {d["decode"]["kind"] for d in map(tomllib.loads, BLOCKS) if "decode" in d}
+    shown = {d["decode"]["kind"] for d in map(toml.loads, BLOCKS) if "decode" in d}
     # raw is the default of its task
     assert kinds - shown == {"raw"}
     for kind in kinds:

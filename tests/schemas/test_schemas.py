@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgesdk import toml
 from edgesdk.config import Config
 from edgesdk.records import CaptureTime, DemoSummary, ResultRecord, encode
 from edgesdk.schemas import DOCUMENTS, main, schema
-from edgesdk.toml_struct import tomllib
 from edgesdk.values import Classification, Detections, Embedding, Measurement, RawOutputs
 
 ROOT = Path(__file__).parents[2]
@@ -206,12 +206,12 @@ def test_the_examples_in_the_contract_obey(heading, name):
 def test_the_configuration_in_the_contract_obeys():
     text = (ROOT / "docs" / "contract.md").read_text()
     config = text.split("## The configuration file")[1].split("```toml\n")[1].split("```")[0]
-    check("config", msgspec.json.encode(tomllib.loads(config)))
+    check("config", msgspec.json.encode(toml.loads(config)))
 
 
 def test_a_card_of_the_catalogue_obeys_the_schema_of_cards():
     files = (ROOT / "edgesdk" / "models" / "catalogue").glob("*.toml")
-    cards = [card for file in files if "task" in (card := tomllib.loads(file.read_text()))]
+    cards = [card for file in files if "task" in (card := toml.loads(file.read_text()))]
     assert cards
     for card in cards:
         check("model-card", json.dumps(card).encode())

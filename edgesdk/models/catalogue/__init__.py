@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
 
+from edgesdk import toml
 from edgesdk.models.schema import PackageSource, Sha256
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Asset", "assets", "card_paths"]
 
@@ -37,5 +32,5 @@ def card_paths() -> list[Path]:
 
 def assets() -> dict[str, Asset]:
     """The assets by name."""
-    said = tomllib.loads((_FOLDER / "assets.toml").read_text(encoding="utf-8"))
+    said = toml.loads((_FOLDER / "assets.toml").read_text(encoding="utf-8"))
     return {a.name: a for a in msgspec.convert(said["assets"], list[Asset])}

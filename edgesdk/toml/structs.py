@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -19,14 +18,10 @@ import msgspec
 
 from edgesdk.errors import ConfigError
 from edgesdk.redaction import redact
-from edgesdk.toml_lines import KeyPath, line_of, locate
+from edgesdk.toml import TOMLDecodeError, loads
+from edgesdk.toml.lines import KeyPath, line_of, locate
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["Mistakes", "Places", "read_struct"]
+__all__ = ["Mistakes", "Places", "dotted", "nearest", "read_struct", "shown"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -84,9 +79,9 @@ def read_struct(
     fields themselves have none. Raises ConfigError.
     """
     try:
-        document = tomllib.loads(text)
+        document = loads(text)
         places = Places(file, locate(text))
-    except tomllib.TOMLDecodeError as error:
+    except TOMLDecodeError as error:
         raise ConfigError(_syntax_mistake(file, str(error), text)) from None
     except RecursionError:
         raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None

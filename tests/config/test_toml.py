@@ -1,14 +1,8 @@
-import sys
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgesdk.toml_lines import line_of, locate
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgesdk import toml
+from edgesdk.toml.lines import line_of, locate
 
 DOCUMENT = '''# a comment = 1
 top = 1
@@ -38,7 +32,7 @@ y = 'z'
 
 def test_every_key_has_the_line_it_stands_on():
     lines = locate(DOCUMENT)
-    assert tomllib.loads(DOCUMENT)
+    assert toml.loads(DOCUMENT)
     assert lines["top",] == 2
     assert lines["a", "b", "c d"] == 3
     assert lines["a", "b", "c d", 1, 1] == 4
@@ -93,7 +87,7 @@ def test_the_scanner_finds_exactly_the_keys_that_the_parser_finds(entries):
     text = ""
     for number, (header, value) in enumerate(entries):
         text += header.format(number) + f"\nkey{number} = {value}\n"
-    document = tomllib.loads(text)
+    document = toml.loads(text)
     lines = locate(text)
     assert set(paths(document)) - {()} == set(lines)
     shown = text.split("\n")

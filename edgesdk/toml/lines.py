@@ -7,13 +7,9 @@ values, of text that the parser has accepted already.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgesdk.toml import loads
 
 __all__ = ["KeyPath", "line_of", "locate"]
 
@@ -103,7 +99,7 @@ class _Scanner:
             found = quoted or _BARE_KEY.match(self._text, self._at)
             assert found is not None, "text that is not TOML"
             self._at = found.end()
-            yield tomllib.loads(f"k = {found[0]}")["k"] if quoted else found[0]
+            yield loads(f"k = {found[0]}")["k"] if quoted else found[0]
             self._skip(_SPACE)
             if self._text[self._at] != ".":
                 return
