@@ -368,6 +368,17 @@ def test_damaged_files_are_named_errors_and_never_crash(
     assert anonymous == 0, "errors that do not name the file"
 
 
+def test_an_ir_without_all_of_its_weights_is_a_named_error(tmp_path: Path) -> None:
+    model = ir_of_detections(tmp_path / "det.xml")
+    weights = tmp_path / "det.bin"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(ModelInvalid, match=r"det\.xml: det\.bin is truncated"):
+        read_facts(model)
+    weights.unlink()
+    with pytest.raises(ModelInvalid, match=r"det\.xml: its weights are missing"):
+        read_facts(model)
+
+
 def test_xml_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
     path = tmp_path / "m.xml"
     path.write_text('<!DOCTYPE net [<!ENTITY a "b">]><net><layers/></net>')

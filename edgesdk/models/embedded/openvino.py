@@ -45,7 +45,20 @@ def read_openvino(path: Path) -> FileFacts:
             parser.ParseFile(f)
     except xml.parsers.expat.ExpatError as e:
         raise ModelInvalid(f"{path}: truncated, damaged or not an IR: {e}") from None
-    return reader.facts()
+    facts = reader.facts()
+    _check_weights(path, reader.weights)
+    return facts
+
+
+def _check_weights(path: Path, needed: int) -> None:
+    """The .bin is there, and as long as the constants of the .xml reach."""
+    weights = path.with_suffix(".bin")
+    if needed and not weights.exists():
+        raise ModelInvalid(f"{path}: its weights are missing: there is no {weights.name} beside it")
+    if needed and (size := weights.stat().st_size) < needed:
+        raise ModelInvalid(
+            f"{path}: {weights.name} is truncated: it has {size} bytes, the .xml needs {needed}"
+        )
 
 
 class _Reader:
@@ -63,6 +76,8 @@ class _Reader:
         self._info: dict[str, str] = {}
         self._classes: int | None = None
         self._has_net = False
+        self.weights = 0
+        """Bytes of the .bin that constants take up, those within a Loop or If too."""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if len(self._stack) > 200:
@@ -71,6 +86,10 @@ class _Reader:
         self._stack.append(tag)
         # the body of a Loop or If is a net of its own inside a layer: not this model's tensors
         depth = self._stack.count("layers")
+        if tag == "data" and "offset" in attributes and "element_type" in attributes:
+            reach = [attributes["offset"], attributes.get("size", "")]
+            if all(n.isdigit() and len(n) < 16 for n in reach):
+                self.weights = max(self.weights, sum(map(int, reach)))
         if tag == "net" and len(self._stack) == 1:
             self._has_net = True
         elif tag == "layer" and depth == 1:
