@@ -124,6 +124,9 @@ int ring_reader_open(edge_ring_reader **out, const char *name, uint32_t kind, ui
         /* The name is about to lead elsewhere. */
         error = -ENOENT;
     }
+    if (error == 0 && order_head_read(&mapping.state->head) >= RING_SEQUENCE_MAX) {
+        error = -EDGE_E_HEADER;
+    }
     error = error != 0 ? error : ring_reader_attach(out, &mapping, bell, tag);
     if (error != 0) {
         ring_unmap(&mapping);
@@ -260,6 +263,9 @@ int edge_ring_take(edge_ring_reader *reader, enum edge_take mode, edge_frame *fr
     if (head <= reader->seen) {
         return nothing_left(reader);
     }
+    if (head >= RING_SEQUENCE_MAX) {
+        return -EBADMSG; /* counting up to it need never end */
+    }
     if (mode == EDGE_TAKE_LATEST) {
         /* While the newest is overwritten under our eyes there is a newer one. */
         int got = hold(reader, head, frames);
@@ -267,7 +273,7 @@ int edge_ring_take(edge_ring_reader *reader, enum edge_take mode, edge_frame *fr
             head = order_head_read(&reader->at.state->head);
             got = hold(reader, head, frames);
         }
-        if (got > 0) {
+        if (got > 0 || got == -EBADMSG) {
             reader->seen = head;
             publish_seen(reader);
         }
@@ -283,6 +289,9 @@ int edge_ring_take(edge_ring_reader *reader, enum edge_take mode, edge_frame *fr
     int got = 0;
     for (; next <= head && taken < n; next++) {
         got = hold(reader, next, &frames[taken]);
+        if (got == -EBADMSG && taken == 0) {
+            reader->seen = next; /* else it would be in the way of all that follow */
+        }
         if (got < 0) {
             break;
         }

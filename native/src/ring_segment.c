@@ -115,7 +115,7 @@ static int take_over(edge_ring_writer *writer, const struct ring_header *wanted)
     error = ring_header_read(fd, bytes, wanted->kind, &found);
     error = error != 0 ? error : ring_map(&writer->at, fd, &found, 1);
     error = error != 0 ? error : adopt(writer);
-    if (error == 0 && fits(&found, wanted)) {
+    if (error == 0 && fits(&found, wanted) && shm_set_mode(fd, writer->mode) == 0) {
         ring_reap(writer->at.control, fd, EDGE_RING_READERS_MAX);
         writer_wake(writer);
         return 0;
@@ -135,11 +135,14 @@ int writer_find_segment(edge_ring_writer *writer, const struct ring_header *head
         writer->head = 0;
         writer->epoch = 1;
         int error = take_over(writer, header);
-        if (error != -EAGAIN) {
-            return error;
+        if (error == -EAGAIN) {
+            ring_unmap(&writer->at);
+            error = writer_make_segment(writer, header);
         }
-        ring_unmap(&writer->at);
-        error = writer_make_segment(writer, header);
+        if (error == 0) {
+            /* A writer that was killed while its ring moved may have left one. */
+            unlink(writer->next_path);
+        }
         if (error != -EEXIST) {
             return error;
         }

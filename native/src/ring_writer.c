@@ -365,10 +365,12 @@ static void mark_stale(int fd, uint64_t bytes)
 int edge_ring_unlink(const char *name)
 {
     char path[SHM_PATH_MAX];
+    char next_path[SHM_PATH_MAX];
     if (name == NULL) {
         return -EINVAL;
     }
     int error = shm_path(path, "ring", name);
+    error = error != 0 ? error : shm_path(next_path, "next", name);
     if (error != 0) {
         return error;
     }
@@ -380,6 +382,7 @@ int edge_ring_unlink(const char *name)
     error = shm_lock(fd, RING_WRITER_LOCK);
     if (error == 0 && shm_names(path, fd)) {
         error = unlink(path) != 0 ? -errno : 0;
+        unlink(next_path);
         mark_stale(fd, bytes);
     }
     close(fd);

@@ -69,6 +69,9 @@ int shm_replace(int fd, const char *path, const char *next_path)
     /* Only the holder of the writer's lock comes here, so what has this name is a dead writer's. */
     unlink(next_path);
     int error = link_descriptor(fd, next_path);
+    if (error == -EEXIST) {
+        return -EDGE_E_OWNER; /* what could not be removed is not ours */
+    }
     if (error == 0 && rename(next_path, path) != 0) {
         error = -errno;
         unlink(next_path);
@@ -118,6 +121,15 @@ int shm_open_named(const char *path, int any_user, uint64_t *bytes)
     }
     *bytes = (uint64_t)status.st_size;
     return fd;
+}
+
+int shm_set_mode(int fd, mode_t mode)
+{
+    struct stat status;
+    if (fstat(fd, &status) == 0 && (status.st_mode & 07777) == mode) {
+        return 0; /* who is only of its group could not set it */
+    }
+    return fchmod(fd, mode) == 0 ? 0 : -errno;
 }
 
 int shm_names(const char *path, int fd)

@@ -17,9 +17,13 @@ int shm_path(char path[SHM_PATH_MAX], const char *kind, const char *name);
  * not SIGBUS later). Returns a descriptor. */
 int shm_create(uint64_t bytes, mode_t mode);
 
-/* Gives the segment its name: -EEXIST if the name is taken, or in place of what has it. */
+/* Gives the segment its name: -EEXIST if the name is taken, or in place of what has it, by way of
+ * `next_path`: -EDGE_E_OWNER if somebody else keeps that. */
 int shm_publish(int fd, const char *path);
 int shm_replace(int fd, const char *path, const char *next_path);
+
+/* Gives a named segment the permissions `mode`, if it has others: -EPERM if it is not ours. */
+int shm_set_mode(int fd, mode_t mode);
 
 /* Gives it the name, removing first what a dead owner of that name left; an owner lives while it
  * has the lock `byte`. -EBUSY: one lives. */

@@ -157,6 +157,86 @@ static void random_state_under_a_true_header_crashes_nobody(int rounds)
     }
 }
 
+static void a_head_beyond_all_counting_is_an_error_and_no_endless_loop(void)
+{
+    const uint64_t heads[] = {UINT64_MAX, UINT64_MAX - 2, UINT64_C(1) << 63, RING_SEQUENCE_MAX};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        edge_ring_writer *writer;
+        edge_ring_reader *reader;
+        edge_frame frame;
+        CHECK_EQ(edge_ring_create(&writer, ring_name, &config), 0);
+        CHECK_EQ(edge_ring_open(&reader, ring_name, 0, NULL, 0), 0);
+        publish_painted(writer, 4096, 1);
+        scribble(RING_STATE_OFFSET + offsetof(struct ring_state, head), &heads[i], 8);
+        CHECK_EQ(edge_ring_take(reader, EDGE_TAKE_NEXT, &frame, 1), -EBADMSG);
+        CHECK_EQ(edge_ring_take(reader, EDGE_TAKE_LATEST, &frame, 1), -EBADMSG);
+        CHECK_EQ(open_code(0), -EDGE_E_HEADER);
+        /* The writer's own count is not in the segment, so the next frame mends it. */
+        publish_painted(writer, 4096, 2);
+        CHECK_EQ(edge_ring_take(reader, EDGE_TAKE_LATEST, &frame, 1), 1);
+        CHECK_EQ(frame.sequence, 2);
+        edge_ring_reader_close(reader);
+        edge_ring_writer_close(writer, 1);
+    }
+}
+
+static void a_bad_descriptor_is_passed_and_not_in_the_way_of_the_next_frame(void)
+{
+    const uint64_t no_slot = UINT64_C(1) << 6 | 63;
+    const uint64_t much = 4097;
+    for (int mode = 0; mode < 4; mode++) {
+        edge_ring_writer *writer;
+        edge_ring_reader *reader;
+        edge_frame frame;
+        CHECK_EQ(edge_ring_create(&writer, ring_name, &config), 0);
+        CHECK_EQ(edge_ring_open(&reader, ring_name, 0, NULL, 0), 0);
+        CHECK_EQ(edge_ring_begin(writer, 4096, &frame), 0);
+        CHECK_EQ(edge_ring_commit(writer, &frame), 0);
+        if (mode / 2 == 0) {
+            scribble(RING_STATE_OFFSET + offsetof(struct ring_state, trail) + 8, &no_slot, 8);
+        } else {
+            scribble(RING_STATE_OFFSET + offsetof(struct ring_state, slot) +
+                         frame.slot * sizeof(struct ring_slot) + offsetof(struct ring_slot, bytes),
+                     &much, 8);
+        }
+        CHECK_EQ(edge_ring_take(reader, (enum edge_take)(mode % 2), &frame, 1), -EBADMSG);
+        CHECK_EQ(edge_ring_take(reader, (enum edge_take)(mode % 2), &frame, 1), 0);
+        publish_painted(writer, 4096, 2);
+        CHECK_EQ(edge_ring_take(reader, (enum edge_take)(mode % 2), &frame, 1), 1);
+        CHECK_EQ(frame.sequence, 2);
+        edge_ring_reader_close(reader);
+        edge_ring_writer_close(writer, 1);
+    }
+}
+
+static void what_a_writer_killed_in_a_move_left_is_removed_by_the_next(void)
+{
+    char next[128];
+    snprintf(next, sizeof next, "/dev/shm/edgesdk.next.%s", ring_name);
+    for (int by_unlink = 0; by_unlink < 2; by_unlink++) {
+        leave_a_ring();
+        close(open(next, O_CREAT | O_RDWR, 0600));
+        CHECK_EQ(access(next, F_OK), 0);
+        CHECK_EQ(by_unlink ? edge_ring_unlink(ring_name) : create_code(), 0);
+        CHECK_EQ(access(next, F_OK), -1);
+    }
+    edge_ring_unlink(ring_name);
+}
+
+static void a_continued_ring_gets_the_permissions_asked_for_now(void)
+{
+    edge_ring_config shared = config;
+    shared.mode = 0660;
+    leave_a_ring();
+    edge_ring_writer *writer;
+    struct stat status;
+    CHECK_EQ(edge_ring_create(&writer, ring_name, &shared), 0);
+    CHECK_EQ(edge_ring_epoch(writer), 2);
+    CHECK_EQ(stat(ring_path, &status), 0);
+    CHECK_EQ(status.st_mode & 07777, 0660);
+    edge_ring_writer_close(writer, 1);
+}
+
 static void what_is_no_file_of_ours_is_not_opened(void)
 {
     CHECK_EQ(mkfifo(ring_path, 0600), 0);
@@ -383,6 +463,10 @@ int main(void)
     a_hostile_header_is_refused_by_readers_and_replaced_by_a_writer();
     a_truncated_segment_is_refused();
     random_state_under_a_true_header_crashes_nobody(soak_count(2000, 20));
+    a_head_beyond_all_counting_is_an_error_and_no_endless_loop();
+    a_bad_descriptor_is_passed_and_not_in_the_way_of_the_next_frame();
+    what_a_writer_killed_in_a_move_left_is_removed_by_the_next();
+    a_continued_ring_gets_the_permissions_asked_for_now();
     what_is_no_file_of_ours_is_not_opened();
     another_users_segment_is_a_named_error();
     the_33rd_reader_is_refused_until_one_leaves();

@@ -1,9 +1,6 @@
 /* The ring's contract, call by call, in one process. */
-#include "check.h"
+#include "ring_frames.h"
 
-#include <edgesdk/ring.h>
-
-#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -266,6 +263,73 @@ static void a_larger_frame_moves_the_ring_and_readers_follow(void)
     edge_ring_writer_close(writer, 1);
 }
 
+struct shape {
+    uint32_t width;
+    uint32_t height;
+    uint32_t stride;
+    uint32_t format;
+    uint64_t bytes;
+};
+
+static void publish_shape(edge_ring_writer *writer, const struct shape *shape, uint64_t seed)
+{
+    edge_frame frame;
+    CHECK_EQ(edge_ring_begin(writer, shape->bytes, &frame), 0);
+    paint(frame.data, shape->bytes, seed);
+    frame.width = shape->width;
+    frame.height = shape->height;
+    frame.stride = shape->stride;
+    frame.format = shape->format;
+    CHECK_EQ(edge_ring_commit(writer, &frame), 0);
+}
+
+static void check_shape(const edge_frame *frame, const struct shape *shape, uint64_t seed)
+{
+    CHECK_EQ(frame->width, shape->width);
+    CHECK_EQ(frame->height, shape->height);
+    CHECK_EQ(frame->stride, shape->stride);
+    CHECK_EQ(frame->format, shape->format);
+    CHECK_EQ(frame->bytes, shape->bytes);
+    CHECK_EQ(*(uint64_t *)frame->data, seed);
+    CHECK(painted(frame));
+}
+
+static void format_and_resolution_change_under_readers_that_stay_attached(void)
+{
+    const struct shape shapes[] = {
+        {64, 48, 64, EDGE_FORMAT_NV12, 4608}, {64, 48, 192, EDGE_FORMAT_BGR, 9216},
+        {32, 24, 32, EDGE_FORMAT_GRAY, 768},  {64, 48, 0, EDGE_FORMAT_JPEG, 1000},
+        {48, 64, 48, EDGE_FORMAT_I420, 4608}, {64, 48, 192, EDGE_FORMAT_RGB, 9216},
+    };
+    const uint64_t n = sizeof shapes / sizeof *shapes;
+    edge_ring_writer *writer = make(9216, 6);
+    edge_ring_reader *slow = attach();
+    edge_ring_reader *prompt = attach();
+    edge_frame held;
+    edge_frame frame;
+    publish_shape(writer, &shapes[0], 1);
+    CHECK_EQ(edge_ring_take(slow, EDGE_TAKE_NEXT, &held, 1), 1);
+    for (uint64_t i = 0; i < 5 * n; i++) {
+        publish_shape(writer, &shapes[i % n], 100 + i);
+        CHECK_EQ(edge_ring_take(prompt, EDGE_TAKE_LATEST, &frame, 1), 1);
+        check_shape(&frame, &shapes[i % n], 100 + i);
+        CHECK_EQ(edge_ring_release(prompt, &frame, 1), 0);
+    }
+    /* Who held a frame of the first format through all of it still has that frame. */
+    check_shape(&held, &shapes[0], 1);
+    /* And the frames of several formats that are in the ring at once are told apart. */
+    for (uint64_t sequence = 0; edge_ring_take(slow, EDGE_TAKE_NEXT, &frame, 1) == 1;) {
+        CHECK(frame.sequence > sequence);
+        sequence = frame.sequence;
+        check_shape(&frame, &shapes[(sequence - 2) % n], 98 + sequence);
+        CHECK_EQ(edge_ring_release(slow, &frame, 1), 0);
+    }
+    CHECK_EQ(frame.sequence, 5 * n + 1);
+    edge_ring_reader_close(slow);
+    edge_ring_reader_close(prompt);
+    edge_ring_writer_close(writer, 1);
+}
+
 static void a_writer_that_closes_is_continued_by_the_next(void)
 {
     edge_ring_writer *writer = make(100, 4);
@@ -401,6 +465,7 @@ int main(void)
     an_aborted_frame_uses_no_number();
     several_frames_are_begun_for_a_driver_and_committed_in_any_order();
     a_larger_frame_moves_the_ring_and_readers_follow();
+    format_and_resolution_change_under_readers_that_stay_attached();
     a_writer_that_closes_is_continued_by_the_next();
     an_end_is_seen_after_the_last_frame();
     a_writer_that_can_wait_loses_no_frame();

@@ -87,8 +87,9 @@ typedef struct edge_ring_writer edge_ring_writer;
 typedef struct edge_ring_reader edge_ring_reader;
 
 /* Becomes the writer of ring `name`; *out is the caller's to close. A segment that a former writer
- * left and that fits `config` is continued (readers stay attached); one that does not fit is
- * replaced, and sequence numbers go on; one that is broken is replaced and numbers begin at 1.
+ * left and that fits `config` is continued (readers stay attached) and gets its mode; one that does
+ * not fit is replaced, and sequence numbers go on; one that is broken is replaced and numbers begin
+ * at 1.
  * Allocates memory and prefaults the segment (slots x slot_bytes of /dev/shm): milliseconds.
  * -EDGE_E_WRITER another writer lives; -EDGE_E_NAME; -EDGE_E_OWNER the name belongs to another
  * user; -EINVAL config; -ENOSPC /dev/shm is full; -ENOMEM; -EMFILE. */
@@ -147,8 +148,8 @@ enum edge_take {
 /* Takes up to `n` unseen frames and holds each until release(). Does not block. Returns how many; 0
  * if there is none yet. Only when nothing is left: -EDGE_E_ENDED the writer said it ended; -ESTALE
  * the ring moved, open it again. -EDGE_E_HOLDS: frames are there, but this reader (max_holds) or
- * all together hold as many as leave the writer its slots. -EBADMSG: a descriptor makes no sense.
- */
+ * all together hold as many as leave the writer its slots. -EBADMSG: a descriptor makes no sense,
+ * and its frame is passed. */
 EDGE_API int edge_ring_take(edge_ring_reader *reader, enum edge_take mode, edge_frame *frames,
                             uint32_t n);
 
