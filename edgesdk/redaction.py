@@ -7,6 +7,7 @@ from a path, the path is hidden too.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
@@ -25,14 +26,15 @@ _USER_INFO = re.compile(
 )
 _SENSITIVE_KEY = r"(?:pass|pwd|passwd|secret|token|api[-_]?key|access[-_]?key|signature|credential)"
 _USER_KEY = r"(?:user(?:name|[-_]?id|[-_]?pw)?|usr|login(?:use|pas)?|auth)"
+_SHORT_KEY = r"(?:key|sig|pw)"
 _QUOTED_OR_BARE = r"(?:\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>]+)"
 _ASSIGNMENT = re.compile(
-    rf"(?P<key>(?:\b|(?<=_))(?:[\w.-]*{_SENSITIVE_KEY}[\w.-]*|{_USER_KEY})=|[?&](?:key|sig|pw)=)"
+    rf"(?P<key>{_SENSITIVE_KEY}[\w.-]*=|(?:\b|(?<=_)){_USER_KEY}=|[?&]{_SHORT_KEY}=)"
     rf"{_QUOTED_OR_BARE}",
     re.IGNORECASE,
 )
 _QUOTED_FIELD = re.compile(
-    rf"(?P<key>\b[\w.-]*{_SENSITIVE_KEY}[\w.-]*[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*')",
+    rf"(?P<key>{_SENSITIVE_KEY}[\w.-]*[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*')",
     re.IGNORECASE,
 )
 _HEADER = re.compile(
@@ -40,6 +42,12 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _SCHEME_TOKEN = re.compile(r"(?P<key>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=_.~-]{8,}", re.IGNORECASE)
+
+_KEY = rf"(?:[\w.-]*{_SENSITIVE_KEY}[\w.-]*|(?:\w+[-_.])?(?:{_USER_KEY}|{_SHORT_KEY})(?:[-_.]\w+)?)"
+_QUERY_VALUE = re.compile(rf"(?<=[?&;]){_KEY}=(?P<value>[^&;#\s\"']+)", re.IGNORECASE)
+_PROPERTY_VALUE = re.compile(
+    rf"(?<![\w.?&;-]){_KEY}\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s!\"']+)", re.IGNORECASE
+)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -49,8 +57,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     user or a secret, authorization headers, and each of *secrets* literally (what the caller
     knows to be one, see :func:`credentials`). Idempotent, pure, thread-safe, never raises.
     """
-    for secret in sorted({s for s in secrets if len(s) >= 3}, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    for secret in sorted({s for s in secrets if s not in HIDDEN}, key=len, reverse=True):
+        # A short one where it stands alone: a user called "me" shall not blank out half of every
+        # message.
+        alone = re.escape(secret) if len(secret) > 3 else rf"(?<!\w){re.escape(secret)}(?!\w)"
+        text = re.sub(alone, HIDDEN, text)
     text = _USER_INFO.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _HEADER.sub(rf"\g<key>{HIDDEN}", text)
     text = _SCHEME_TOKEN.sub(rf"\g<key>{HIDDEN}", text)
@@ -58,19 +69,23 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _ASSIGNMENT.sub(rf"\g<key>{HIDDEN}", text)
 
 
-def credentials(uri: str) -> frozenset[str]:
-    """The user name and password of *uri* in every spelling a library may echo them.
+def credentials(location: str) -> frozenset[str]:
+    """The user names, passwords and tokens of *location* in every spelling a library may echo.
 
-    Empty where there are none. Give them to :func:`redact` for messages of libraries that print
-    a decoded password without its URI.
+    location: a URI, or a GStreamer pipeline. As written, percent-encoded, decoded, and as HTTP
+    Basic has them; empty where there are none. Give them to :func:`redact` for messages of
+    libraries that print a decoded password without its URI. Pure, thread-safe, never raises.
     """
-    found = _USER_INFO.match(uri)
-    if found is None:
-        return frozenset()
-    user_info = found[0][len(found["scheme"]) : -1]
-    return frozenset(
+    pairs = {found[0][len(found["scheme"]) : -1] for found in _USER_INFO.finditer(location)}
+    parts = {part for pair in pairs for part in (pair, *pair.split(":", 1))}
+    for pattern in (_QUERY_VALUE, _PROPERTY_VALUE):
+        parts |= {found["value"].strip("\"'") for found in pattern.finditer(location)}
+    spellings = {
         spelling
-        for part in (user_info, *user_info.split(":", 1))
-        if part
-        for spelling in (part, unquote(part), quote(unquote(part), safe=""))
-    )
+        for part in parts
+        for spelling in (part, unquote(part), quote(unquote(part), safe="", errors="surrogatepass"))
+    }
+    spellings |= {
+        base64.b64encode(unquote(pair).encode(errors="surrogatepass")).decode() for pair in pairs
+    }
+    return frozenset(spellings - {""})

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from edgesdk.capture.conceal import Concealer
 from edgesdk.errors import CaptureError, UsageError
+from edgesdk.redaction import credentials, redact
 
 __all__ = ["Kind", "Source", "parse_source"]
 
@@ -88,7 +88,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     def conceal(self, text: str) -> str:
         """*text* with user name, password and tokens of this source replaced by ``***``."""
-        return Concealer.of(self.location)(text)
+        return redact(text, credentials(self.location))
 
     def check(self) -> None:
         """Look whether a local source is there, without opening it.
@@ -163,7 +163,7 @@ def _v4l2(text: str, shown: str) -> Source:
 def _gst(pipeline: str) -> Source:
     if not pipeline.strip():
         raise UsageError("source 'gst:' has no pipeline; expected gst:videotestsrc or the like")
-    shown = "gst:" + Concealer.of(pipeline)(pipeline)
+    shown = "gst:" + redact(pipeline, credentials(pipeline))
     return _build(Kind.GST, pipeline, shown, {}, {})
 
 
@@ -212,7 +212,7 @@ def _network(scheme: str, text: str) -> Source:
         if key == "transport" and scheme.startswith("rtsp") and value in ("tcp", "udp"):
             options.setdefault("transport", value)
     location = parts._replace(scheme=scheme, query="&".join(kept), fragment="").geturl()
-    shown = Concealer.of(location)(location)
+    shown = redact(location, credentials(location))
     kind = Kind.RTSP if scheme.startswith("rtsp") else Kind.HTTP
     known = _RTSP_OPTIONS if kind is Kind.RTSP else _HTTP_OPTIONS
     return _build(kind, location, shown, options, known, prefix="edge.")

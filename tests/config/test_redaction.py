@@ -50,6 +50,24 @@ def test_a_decoded_password_in_a_librarys_message_is_hidden():
     )
 
 
+@pytest.mark.parametrize(
+    ("location", "message", "shown"),
+    [
+        ("rtsp://u:pass@h", "Basic: dTpwYXNz", "Basic: ***"),
+        ("rtsp://h/?token=a%2Fb1#x", "refused a/b1", "refused ***"),
+        ('rtspsrc user-pw = "a b" ! x', "no: a b", "no: ***"),
+        ("souphttpsrc proxy-pw=s3cret ! x", "s3cret?", "***?"),
+        ("location=rtsp://a:bcde@h ! b location=rtsp://f:ghij@k", "bcde ghij", "*** ***"),
+        ("rtsp://me:pw12@h", "me: some message", "***: some message"),
+        ("rtsp://*:pw12@h", "* of ***", "* of ***"),
+        ("rtsp://u\udcff:p\udcff12@h", "p\udcff12", "***"),
+        ("video.mp4?pace=fast", "video.mp4 at pace fast", "video.mp4 at pace fast"),
+    ],
+)
+def test_what_a_location_holds_is_hidden_in_each_spelling_a_library_has(location, message, shown):
+    assert redact(message, credentials(location)) == shown
+
+
 PASSWORDS = st.text(
     st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\"'<>"), min_size=4
 )
