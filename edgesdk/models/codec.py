@@ -151,6 +151,8 @@ class Codec:
         problem = label_problem(self.card, shapes)
         if problem:
             raise CardError(f"{self.card.path}: {problem}")
+        if self._detector is not None:
+            self._detector.check(shapes)
         self._binding = binding
         return binding
 

@@ -209,18 +209,22 @@ class Sessions:
         options = LoadOptions(
             threads=self._threads, batches=tuple(batches), precision="fast", store=self._store
         )
+        codec = Codec(card, variant)
         artifact = backend.prepare(file, device, options, progress, cancel)
         session = backend.load(artifact, device, options)
         try:
             costs = session.warm()
             sizes = _worthwhile(costs)
+            # A card that does not fit its model is told now, and not at each frame.
+            spec = session.describe()
+            codec.bind({output.name: output for output in spec.outputs})
             return LoadedModel(
                 card,
                 variant,
                 file.sha256 or card.sha256_of(variant),
-                Codec(card, variant),
+                codec,
                 session,
-                session.describe(),
+                spec,
                 sizes,
                 _cost_by_items(costs, sizes),
             )

@@ -466,3 +466,36 @@ def test_a_classifiers_labels_have_to_fit_too(detector_card: Make) -> None:
     card = detector_card('kind = "classify"', labels=LABELS, task="classify")
     with pytest.raises(CardError, match="3 names, but the model has 1000 classes"):
         decode(card, {"scores": np.zeros((1, 1000), np.float32)})
+
+
+class Shaped:
+    """What a session tells of an output before anything ran."""
+
+    dtype = "float32"
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+
+@pytest.mark.parametrize(
+    ("decode", "shapes"),
+    [
+        ('kind = "ssd-nms"', {"boxes": (1, 100, 7), "scores": (1, 100), "classes": (1, 100)}),
+        ('kind = "openvino-detection-output"', {"detections": (1, 100, 4)}),
+        ('kind = "yolo-nmsfree"', {"predictions": (1, 84, 8400)}),
+        ('kind = "yolox"\nstrides = [20]', {"predictions": (1, 26, 8)}),
+        (
+            'kind = "ssd-anchors"\n[decode.anchors]\nstrides = [50]',
+            {"boxes": (1, 25, 4), "scores": (1, 25, 3)},
+        ),
+    ],
+)
+def test_outputs_that_the_card_does_not_fit_are_told_when_it_is_loaded(
+    detector_card: Make, decode: str, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    card = detector_card(decode, outputs="\n".join(f'{role} = "{role}"' for role in shapes))
+    codec = Codec(card, card.variants[0])
+    with pytest.raises(ModelInvalid, match=r"has shape \[.*\]; decoding .* expects"):
+        codec.bind({role: Shaped(*shape) for role, shape in shapes.items()})
+    unknown = {role: Shaped(*(-1 for _ in shape)) for role, shape in shapes.items()}
+    assert set(codec.bind(unknown).names) == set(shapes)

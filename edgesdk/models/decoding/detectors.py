@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ DetectKind = (
     | YoloX
 )
 MAX_ANCHOR_FILE = 16 << 20
+# x1, y1, x2, y2, score, class, and what a mask or key points add
+MAX_COLUMNS = 256
 
 
 class Detector:
@@ -56,6 +59,38 @@ class Detector:
         elif isinstance(kind, YoloX) and not kind.decoded:
             self._grid = yolo.yolox_grid(kind.strides, *size)
 
+    def check(self, shapes: Mapping[str, tuple[int | None, ...]]) -> None:
+        """Holds what is known of the outputs' *shapes*, by role, against the card.
+
+        :raises ModelInvalid: no frame could be decoded from such outputs.
+        """
+        known = {role: shape for role, shape in shapes.items() if all((d or 0) > 0 for d in shape)}
+        for role, shape in known.items():
+            wanted = self._wanted(role, [d or 0 for d in shape])
+            if wanted:
+                raise self._misfit(role, shape, wanted)
+
+    def _wanted(self, role: str, shape: list[int]) -> str | None:
+        """What should be in the place of *shape*; None if it may be right."""
+        match self._kind, role:
+            case ((SsdNms() | TflitePostprocess()), "boxes") if shape[-1:] != [4]:
+                return "[n, boxes, 4]"
+            case DetectionOutput(), "detections" if shape[-1:] != [7]:
+                return "[1, 1, n, 7]"
+            case YoloNmsFree(), "predictions" if not shape or not 6 <= shape[-1] <= MAX_COLUMNS:
+                return "[n, boxes, 6]"
+            case YoloX(), "predictions" if self._grid is not None:
+                if len(self._grid) not in shape[-2:]:
+                    return f"{len(self._grid)} boxes for strides {list(self._kind.strides)}"
+            case SsdAnchors(), ("boxes" | "scores") if self._anchors is not None:
+                numbers, count = (
+                    math.prod(shape[1:] if len(shape) > 2 else shape),
+                    len(self._anchors),
+                )
+                if numbers % count or (role == "boxes" and numbers < 4 * count):
+                    return f"the {count} anchors of the card"
+        return None
+
     def find(self, roles: Mapping[str, NDArray[Any]], image: int, score: float) -> Candidates:
         """Candidates of image number *image*, in input pixels, at or above *score*.
 
@@ -68,7 +103,7 @@ class Detector:
                 normalised = kind.normalised if isinstance(kind, SsdNms) else True
                 boxes = self._image_of(roles["boxes"], image, 3)
                 if boxes.shape[-1] != 4:
-                    raise self._misfit("boxes", roles["boxes"], "[n, boxes, 4]")
+                    raise self._misfit("boxes", roles["boxes"].shape, "[n, boxes, 4]")
                 return thinned.decode_thinned(
                     boxes,
                     self._image_of(roles["scores"], image, 2),
@@ -81,7 +116,7 @@ class Detector:
             case DetectionOutput():
                 rows = roles["detections"]
                 if rows.shape[-1] != 7:
-                    raise self._misfit("detections", rows, "[1, 1, n, 7]")
+                    raise self._misfit("detections", rows.shape, "[1, 1, n, 7]")
                 return thinned.decode_detection_output(
                     rows.reshape(-1, 7), image, extent=(width, height), score=score
                 )
@@ -91,7 +126,7 @@ class Detector:
                 rows = self._predictions(roles, image, 5)
                 if self._grid is not None and len(rows) != len(self._grid):
                     wanted = f"{len(self._grid)} boxes for strides {list(kind.strides)}"
-                    raise self._misfit("predictions", rows, wanted)
+                    raise self._misfit("predictions", rows.shape, wanted)
                 return yolo.yolox_boxes(rows, self._grid, score=score)
             case YoloV5():
                 rows = self._predictions(roles, image, 5)
@@ -102,7 +137,7 @@ class Detector:
             case YoloNmsFree():
                 rows = self._image_of(roles["predictions"], image, 3)
                 if rows.shape[1] < 6:
-                    raise self._misfit("predictions", rows, "[n, boxes, 6]")
+                    raise self._misfit("predictions", rows.shape, "[n, boxes, 6]")
                 decode = yolo.decode_nms_free
         return decode(rows, normalised=kind.normalised, size=self._size, score=score)
 
@@ -135,7 +170,7 @@ class Detector:
         columns = None if self._classes is None else fixed + self._classes
         rows = yolo.rows_first(one, columns)
         if rows.shape[1] <= 4:
-            raise self._misfit("predictions", one, f"at least {fixed + 1} numbers a box")
+            raise self._misfit("predictions", one.shape, f"at least {fixed + 1} numbers a box")
         return rows
 
     def _image_of(self, array: NDArray[Any], image: int, dimensions: int) -> NDArray[Any]:
@@ -145,13 +180,13 @@ class Detector:
         if array.ndim == dimensions - 1 and image == 0:
             return array
         if array.ndim != dimensions or image >= array.shape[0]:
-            raise self._misfit("an output", array, f"{dimensions} dimensions, batch first")
+            raise self._misfit("an output", array.shape, f"{dimensions} dimensions, batch first")
         one: NDArray[Any] = array[image]
         return one
 
-    def _misfit(self, role: str, array: NDArray[Any], wanted: str) -> ModelInvalid:
+    def _misfit(self, role: str, shape: Sequence[int | None], wanted: str) -> ModelInvalid:
         return ModelInvalid(
-            f"{self._card.name}: {role} has shape {list(array.shape)}; "
+            f"{self._card.name}: {role} has shape {list(shape)}; "
             f"decoding {type(self._kind).__struct_config__.tag!r} expects {wanted}"
         )
 
