@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
-__all__ = ["HIDDEN", "credentials", "redact"]
+__all__ = ["HIDDEN", "credentials", "redact", "redact_url"]
 
 HIDDEN = "***"
 
@@ -43,6 +43,10 @@ _HEADER = re.compile(
 )
 _SCHEME_TOKEN = re.compile(r"(?P<key>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=_.~-]{8,}", re.IGNORECASE)
 
+_PATH_TOKEN = re.compile(
+    r"(?<!/)/(?=[^/?#]*[0-9])(?=[^/?#]*[A-Za-z])[A-Za-z0-9_~-]{16,}(?=[/?#]|$)"
+)
+
 _KEY = rf"(?:[\w.-]*{_SENSITIVE_KEY}[\w.-]*|(?:\w+[-_.])?(?:{_USER_KEY}|{_SHORT_KEY})(?:[-_.]\w+)?)"
 _QUERY_VALUE = re.compile(rf"(?<=[?&;]){_KEY}=(?P<value>[^&;#\s\"']+)", re.IGNORECASE)
 _PROPERTY_VALUE = re.compile(
@@ -67,6 +71,11 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     text = _SCHEME_TOKEN.sub(rf"\g<key>{HIDDEN}", text)
     text = _QUOTED_FIELD.sub(rf"\g<key>{HIDDEN}", text)
     return _ASSIGNMENT.sub(rf"\g<key>{HIDDEN}", text)
+
+
+def redact_url(url: str) -> str:
+    """*url* as :func:`redact` gives it, and without tokens in its path, as webhooks have them."""
+    return _PATH_TOKEN.sub(f"/{HIDDEN}", redact(url))
 
 
 def credentials(location: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ import msgspec
 
 from edgesdk.durations import format_duration
 from edgesdk.graph.plan import Plan, PlannedOperator
-from edgesdk.redaction import redact
+from edgesdk.redaction import redact, redact_url
 
 __all__ = ["GraphDocument", "as_document", "as_mermaid", "as_text", "sharing"]
 
@@ -138,8 +138,8 @@ def _target(params: Mapping[str, Any]) -> str:
     function = params.get("function")
     if function is not None:
         return str(getattr(function, "__name__", type(function).__name__))
-    said = str(params.get("path") or params.get("url") or "")
-    return redact(said) + (f" {params['topic']}" if "topic" in params else "")
+    said = redact_url(params["url"]) if "url" in params else redact(str(params.get("path", "")))
+    return said + (f" {params['topic']}" if "topic" in params else "")
 
 
 def _words(params: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from edgesdk.errors import UsageError
 from edgesdk.records import SinkStats
-from edgesdk.redaction import redact
+from edgesdk.redaction import redact, redact_url
 from edgesdk.sinks.sink import Sink, close_all
 from edgesdk.store.outbox import Limits
 
@@ -85,11 +85,11 @@ class SinkSet:
                 limits=self._limits,
             )
         if kind == "webhook":
-            from edgesdk.sinks.webhook import WebhookSink, shown
+            from edgesdk.sinks.webhook import WebhookSink
 
             return WebhookSink(
                 outbox=self._outbox("webhook", params["url"]),
-                name=self._name(f"webhook:{shown(params['url'])}"),
+                name=self._name(f"webhook:{redact_url(params['url'])}"),
                 limits=self._limits,
                 **params,
             )

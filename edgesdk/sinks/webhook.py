@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgesdk.errors import UsageError
 from edgesdk.records import ResultRecord
-from edgesdk.redaction import credentials, redact
+from edgesdk.redaction import credentials, redact_url
 from edgesdk.sinks.sink import THREAD_NAME, Delivery, ReceiverAway, Sink
 from edgesdk.store.disk_outbox import DiskOutbox
 from edgesdk.store.outbox import Entry, Limits
@@ -21,14 +20,13 @@ from edgesdk.store.outbox import Entry, Limits
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["WebhookSink", "shown"]
+__all__ = ["WebhookSink"]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 10.0
 _POST_S = 30.0
 _LONGEST_RETRY_AFTER_S = 300.0
 _TRY_AGAIN = (408, 425, 429)
-_TOKEN = re.compile(r"(?<!/)/(?=[^/?#]*[0-9])(?=[^/?#]*[A-Za-z])[A-Za-z0-9_~-]{16,}(?=[/?#]|$)")
 
 
 class WebhookSink(Sink):
@@ -66,7 +64,7 @@ class _HttpServer:
     longest_pause_s = 30.0
 
     def __init__(self, url: str, batch: int, headers: dict[str, str]) -> None:
-        self.target = shown(url)
+        self.target = redact_url(url)
         self.secrets = credentials(url) | frozenset(headers.values())
         try:
             parts = urlsplit(url)
@@ -181,11 +179,6 @@ class _HttpServer:
 def _not_of_a_sink(record: logging.LogRecord) -> bool:
     """httpx logs the whole URL of each request, and with it the tokens in its query."""
     return not (record.threadName or "").startswith(THREAD_NAME)
-
-
-def shown(url: str) -> str:
-    """*url* without credentials: those of many services are a long part of the path."""
-    return _TOKEN.sub("/***", redact(url))
 
 
 def _retry_after(value: str) -> float:
