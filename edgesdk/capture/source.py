@@ -330,11 +330,11 @@ def _check_file(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror}") from error
+        raise CaptureError(f"{path}: {error.strerror}; expected a video file") from error
     if not stat.S_ISREG(mode):
         raise CaptureError(f"{path}: not a regular file; expected a video file")
     if not os.access(path, os.R_OK):
-        raise CaptureError(f"{path}: Permission denied")
+        raise CaptureError(f"{path}: Permission denied; this user must be able to read it")
 
 
 def _check_device(path: str) -> None:

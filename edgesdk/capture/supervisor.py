@@ -321,7 +321,8 @@ class CaptureSupervisor:
         before, camera.status = camera.status, status
         if _what_matters(before) == _what_matters(status):
             return
-        level = logging.INFO if status.state is not CameraState.RECONNECTING else logging.WARNING
+        trouble = status.failed or status.state is CameraState.RECONNECTING
+        level = logging.WARNING if trouble else logging.INFO
         if (before.state, before.reason) != (status.state, status.reason):
             log.log(level, "camera %s: %s (%s)", camera.name, status.state.value, status.reason)
         if self._on_state is None:

@@ -4,64 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-import edgesdk as edge
 from edgesdk.errors import SinkError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from edgesdk.graph.frames import FrameInfo, FrameView
-    from edgesdk.runtime.outlet import Delivery
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-_CAMERA = "street"
-_VIDEO = "bikes.mp4"
-_MODEL = "person-ssdlite"
 _SECONDS = 30.0
-
-
-@edge.app(deadline="500ms")
-def people(camera: edge.Camera) -> dict[str, object]:
-    """People in view, and how many there have been."""
-    moving = camera.sample(fps=10).gate(threshold=0.004)
-    tracks = moving.detect(_MODEL, classes=["person"], score=0.4).track(high=0.4, start=0.5)
-    return {"tracks": tracks, "people": tracks.count()}
-
-
-class MostCrowded:
-    """Keeps the frame with the most people, boxes drawn; called on the node's thread."""
-
-    def __init__(self) -> None:
-        self.people = -1
-        self.picture: bytes | None = None
-
-    def look(
-        self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
-    ) -> None:
-        for result in results:
-            tracks = (result.values or {}).get("tracks")
-            if isinstance(tracks, edge.Detections) and len(tracks) > self.people:
-                self._keep(info, view, tracks)
-
-    def _keep(self, info: FrameInfo, view: FrameView, tracks: edge.Detections) -> None:
-        from edgesdk.snapshot import PreviewFrame
-        from edgesdk.web.drawing import draw
-
-        self.people = len(tracks)
-        self.picture = draw(
-            PreviewFrame(
-                info.incarnation,
-                info.sequence,
-                info.capture_utc_ns,
-                view.image,
-                {"people.tracks": tracks},
-            )
-        )
 
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -85,32 +36,29 @@ def demo(
     from edgesdk.cli.interrupts import interrupts
     from edgesdk.cli.live import in_background, run_until_done, telling
     from edgesdk.cli.run import check_written, run_settings
-    from edgesdk.cli.summary import summary_lines
+    from edgesdk.cli.summary import NOTHING, summary_lines
     from edgesdk.log import log_to_stderr
     from edgesdk.records import DemoSummary, encode_line
-    from edgesdk.runtime import Node
 
     log_to_stderr(verbose=False)
     results = _fresh_results(out)
+    summary, crowd, picture = NOTHING, 0, None
     video: list[Path] = []
     with telling(quiet=as_json) as tell:
-        fetched = in_background(lambda: video.append(_fetch(tell)))
-    crowded = MostCrowded()
-    if fetched:
-        node = Node(
-            [people],
-            {_CAMERA: f"file:{video[0]}?loop=1"},
-            config=run_settings(web=web),
-            out=results,
-        )
+        begun = in_background(lambda: video.append(_fetch(tell)))
+    if begun:
+        from edgesdk.cli.street import CAMERA, MostCrowded, people
+        from edgesdk.runtime import Node
+
+        crowded = MostCrowded()
+        watched = {CAMERA: f"file:{video[0]}?loop=1"}
+        node = Node([people], watched, config=run_settings(web=web), out=results)
         node.observe(crowded.look)
         run_until_done(node, duration=duration, quiet=as_json)
-        summary = node.summary()
-    else:
-        summary = Node([people], {_CAMERA: f"file:{_VIDEO}"}).summary()
-    picture = out / "most-crowded.jpg" if crowded.picture else None
-    if picture is not None and crowded.picture is not None:
-        _write(picture, crowded.picture)
+        summary, crowd = node.summary(), crowded.people
+        if crowded.picture is not None:
+            picture = out / "most-crowded.jpg"
+            _write(picture, crowded.picture)
     written = results if results.exists() else None
     if as_json:
         fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
@@ -129,7 +77,7 @@ def demo(
     if written:
         print(f"results: {written}")
     if picture:
-        print(f"the most crowded frame, {crowded.people} people: {picture}")
+        print(f"the most crowded frame, {crowd} people: {picture}")
     if not interrupts.asked.is_set():
         print("next: edgesdk run people.py:people --camera door=rtsp://... (see the README)")
     check_written(summary)
@@ -138,6 +86,7 @@ def demo(
 def _fetch(tell: object) -> Path:
     """The detector and the video, from the cache or through the package clients."""
     from edgesdk.cli.interrupts import interrupts
+    from edgesdk.cli.street import MODEL, VIDEO
     from edgesdk.errors import Cancelled
     from edgesdk.models import ModelRegistry
 
@@ -148,8 +97,8 @@ def _fetch(tell: object) -> Path:
         tell(f"fetching {what}", done / total if total else None)
 
     registry = ModelRegistry()
-    registry.pull([registry.resolve(_MODEL)], progress)
-    return registry.asset(_VIDEO, progress)
+    registry.pull([registry.resolve(MODEL)], progress)
+    return registry.asset(VIDEO, progress)
 
 
 def _fresh_results(directory: Path) -> Path:

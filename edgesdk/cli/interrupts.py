@@ -13,10 +13,15 @@ __all__ = ["Interrupts", "interrupts"]
 
 class Interrupts:
     """While entered, sets :attr:`asked` at the first SIGINT or SIGTERM; a second one ends the
-    process at once. Must be entered by the main thread."""
+    process at once. Must be entered by the main thread.
+
+    ``left_behind``: a thread hangs in a library and was given up, so that the process must be ended
+    without waiting for it.
+    """
 
     def __init__(self) -> None:
         self.asked = threading.Event()
+        self.left_behind = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -43,7 +42,8 @@ def run_until_done(node: Node, *, duration: float | None, quiet: bool) -> None:
         if started:
             foreground(node, duration=duration, quiet=quiet)
     finally:
-        node.stop()
+        if not interrupts.left_behind:
+            node.stop()
 
 
 def foreground(node: Node, *, duration: float | None, quiet: bool) -> None:
@@ -79,7 +79,8 @@ def foreground(node: Node, *, duration: float | None, quiet: bool) -> None:
 def in_background(work: Callable[[], object]) -> bool:
     """Does *work* in a thread, so that a signal ends even what hangs in a library.
 
-    False if a signal came; raises what *work* raised otherwise.
+    False if a signal came; raises what *work* raised otherwise. Work that does not heed the signal
+    is left behind (see :class:`~edgesdk.cli.interrupts.Interrupts`).
     """
     failures: list[BaseException] = []
 
@@ -95,10 +96,7 @@ def in_background(work: Callable[[], object]) -> bool:
         thread.join(0.05)
     if interrupts.asked.is_set():
         thread.join(_START_CANCEL_S)
-        if thread.is_alive():
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+        interrupts.left_behind = thread.is_alive()
         return False
     if failures:
         raise failures[0]

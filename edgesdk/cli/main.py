@@ -89,6 +89,11 @@ def main() -> None:
     if words and words[0] in _RUN_UNTIL_STOPPED:
         with interrupts:
             code = _end(words)
+        if interrupts.left_behind:
+            # Not imported here: what hangs may be the import itself.
+            leftovers = sys.modules.get("edgesdk.runtime.leftovers")
+            if leftovers is not None and hasattr(leftovers, "remove_own"):
+                leftovers.remove_own()
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()

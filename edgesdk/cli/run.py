@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgesdk.errors import SinkError, UsageError
+from edgesdk.errors import CaptureError, SinkError, UsageError
 
 if TYPE_CHECKING:
     from edgesdk.config import Config
     from edgesdk.records import DemoSummary, RunSummary
+    from edgesdk.runtime import Node
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,19 +54,28 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
 ) -> None:
     """Run applications on cameras."""
-    from edgesdk.cli.live import run_until_done
-    from edgesdk.cli.summary import summary_lines
+    from edgesdk.cli.live import in_background, run_until_done
+    from edgesdk.cli.summary import NOTHING, summary_lines
     from edgesdk.log import log_to_stderr
     from edgesdk.records import encode_line
-    from edgesdk.runtime import Node
 
     _check_positive("--duration", duration)
     _check_positive("--frames", frames)
     log_to_stderr(verbose=verbose)
     settings = run_settings(config, state, web)
-    node = Node(apps or (), _cameras(camera or ()), config=settings, out=out, frames=frames)
-    run_until_done(node, duration=duration, quiet=as_json)
-    summary = node.summary()
+    named = _cameras(camera or ())
+    made: list[Node] = []
+
+    def make() -> None:
+        # Seconds of imports on a cold disk, and the user's own files are run.
+        from edgesdk.runtime import Node
+
+        made.append(Node(apps or (), named, config=settings, out=out, frames=frames))
+
+    summary = NOTHING
+    if in_background(make):
+        run_until_done(made[0], duration=duration, quiet=as_json)
+        summary = made[0].summary()
     if as_json:
         sys.stdout.buffer.write(encode_line(summary))
         sys.stdout.flush()
@@ -73,6 +83,16 @@ def run(
         for line in summary_lines(summary):
             print(line)
     check_written(summary)
+    check_seen(summary)
+
+
+def check_seen(summary: RunSummary) -> None:
+    """Ends with the exit code of CaptureError where every camera ended without a frame."""
+    cameras = summary.cameras.items()
+    if cameras and all(camera.state == "ended" and not camera.frames for _, camera in cameras):
+        for name, camera in cameras:
+            print(f"error: camera {name} gave no frame: {camera.reason}", file=sys.stderr)
+        raise typer.Exit(CaptureError.exit_code)
 
 
 def check_written(summary: RunSummary | DemoSummary) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from edgesdk.cli.tables import counts_of
 from edgesdk.records import CameraFrames, RunSummary
 
-__all__ = ["summary_lines"]
+__all__ = ["NOTHING", "summary_lines"]
+
+NOTHING = RunSummary(seconds=0.0, applications={}, cameras={}, inferences={}, operators={})
+"""Of a run that was stopped before it had begun."""
 
 
 def summary_lines(summary: RunSummary) -> list[str]:

@@ -43,8 +43,8 @@ def load_application(address: str) -> Application[Any]:
     if callable(other) and not isinstance(other, type):
         raise GraphError(f"{where}: {name} is no application; write @edge.app above it")
     if other is not None:
-        raise GraphError(f"{where}: {name} is a {type(other).__name__}, not an application")
-    raise GraphError(f"{where}: has no {name!r}{did_you_mean(name, found)} {_which(where, found)}")
+        raise GraphError(f"{where}: {name} is {other!r:.40}, not an application")
+    raise GraphError(f"{where}: has no {name!r}{did_you_mean(name, found)}; {_which(where, found)}")
 
 
 def _which(where: str, found: dict[str, Application[Any]]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from edgesdk.core.ring import Bell, unlink
 from edgesdk.errors import RingError
 
-__all__ = ["own_name", "sweep"]
+__all__ = ["own_name", "remove_own", "sweep"]
 
 _DIRECTORY = Path("/dev/shm")  # noqa: S108
 _NAME = re.compile(r"edgesdk\.(ring|bell)\.(agent-(\d+)-[a-z0-9._-]*)")
@@ -38,6 +38,15 @@ def sweep() -> list[str]:
             if found and not _alive(int(found[3])) and _remove(found[1], found[2]):
                 removed.append(found[2])
     return removed
+
+
+def remove_own() -> None:
+    """Removes this process's names, for one that ends without closing what it opened."""
+    with contextlib.suppress(OSError):
+        for path in _DIRECTORY.iterdir():
+            found = _NAME.fullmatch(path.name)
+            if found and int(found[3]) == os.getpid():
+                path.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 from edgesdk.capture import CaptureSupervisor, Source, parse_source
 from edgesdk.config import CameraConfig, Config
 from edgesdk.core.ring import Bell
-from edgesdk.errors import Cancelled, EdgeError
+from edgesdk.errors import Cancelled, CaptureError, EdgeError
 from edgesdk.graph import Application, compile_applications
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan
@@ -132,8 +132,8 @@ class Node:
         cancel: set from another thread, it makes start raise Cancelled soon.
         """
         cancel = cancel or threading.Event()
-        for source in self.sources.values():
-            source.check()
+        for name, source in self.sources.items():
+            _check(name, source)
         cache = cache_directory(self.config.node)
         registry = ModelRegistry(cache)
         pairs = [(p.application, camera) for p in self._placements for camera in p.cameras]
@@ -410,3 +410,10 @@ class Node:
             card = outcome.request.model.card.name
             self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
         done(outcome)
+
+
+def _check(camera: str, source: Source) -> None:
+    try:
+        source.check()
+    except CaptureError as error:
+        raise CaptureError(f"camera {camera}: {error}") from None

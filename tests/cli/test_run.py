@@ -108,6 +108,37 @@ def test_ctrl_c_while_it_starts_is_no_error(
     assert in_shared_memory(process.pid) == []
 
 
+def test_ctrl_c_ends_a_start_that_heeds_nothing(
+    edgesdk: Command, tmp_path: Path, in_shared_memory: Any, wait_for: Any
+) -> None:
+    begun = tmp_path / "begun"
+    (tmp_path / "stuck.py").write_text(
+        f"import pathlib, threading\npathlib.Path({str(begun)!r}).touch()\n"
+        "threading.Event().wait(60)\n"
+    )
+    process = edgesdk("run", "stuck.py:app", "--camera", f"cam={LIVE}", "--json")
+    wait_for(begun.exists, "the application's file to be run", 30)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    out, errors = process.communicate(timeout=10)
+    assert time.monotonic() - asked < 2.0
+    assert process.returncode == 0, errors
+    assert json.loads(out)["applications"] == {}
+    assert errors == ""
+    assert in_shared_memory(process.pid) == []
+
+
+def test_file_that_is_no_video_is_an_error_of_its_source(
+    edgesdk: Command, application: Path
+) -> None:
+    camera = f"cam={application}"
+    process = edgesdk("run", f"{application}:bright", "--camera", camera, "--json")
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert f"error: camera cam gave no frame: {application}: not a video" in errors
+    assert json.loads(out)["cameras"]["cam"]["state"] == "ended"
+
+
 def _loaded(pid: int) -> bytes:
     # A module in C that the command loads after it has set its handlers.
     maps = Path(f"/proc/{pid}/maps").read_bytes()
