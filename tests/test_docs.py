@@ -1,5 +1,6 @@
 """What the documentation says is what the code does."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -48,3 +49,30 @@ def test_the_tutorials_programs_are_those_of_the_examples() -> None:
     assert len(functions) >= 5
     for function in functions:
         assert function.strip() in examples
+
+
+def test_the_contracts_table_of_operators_is_the_api() -> None:
+    import edgesdk
+
+    classes = {
+        "camera": edgesdk.Camera,
+        "frames": edgesdk.Frames,
+        "detections": edgesdk.DetectionStream,
+        "tracks": edgesdk.TrackStream,
+        "stream": edgesdk.Stream,
+    }
+    text = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    table = text[text.index("| written | gives |") :].partition("\n\n")[0]
+    listed = re.findall(r"`(\w+)\.(\w+)\(([^)]*)\)`", table)
+    for kind, name, written in listed:
+        parameters = inspect.signature(getattr(classes[kind], name)).parameters
+        said = [word.strip(" =") for word in written.split(",") if word.strip()]
+        own = ["self", "others", "params"]
+        assert [w for w in said if w != "..."] == [p for p in parameters if p not in own], name
+    public = {
+        (name, member)
+        for name, kind in classes.items()
+        for member, value in vars(kind).items()
+        if inspect.isfunction(value) and not member.startswith("_")
+    }
+    assert {name for _, name, _ in listed} == {member for _, member in public}
