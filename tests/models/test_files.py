@@ -379,6 +379,19 @@ def test_an_ir_without_all_of_its_weights_is_a_named_error(tmp_path: Path) -> No
         read_facts(model)
 
 
+def test_a_frozen_graph_is_held_to_be_whole(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    node = b"\x0a\x08\x0a\x01x\x12\x03Add"  # node { name: "x" op: "Add" }
+    path.write_bytes(2 * node)
+    assert read_facts(path).format == "pb"
+    path.write_bytes((2 * node)[:-1])
+    with pytest.raises(ModelInvalid, match=r"graph\.pb: truncated"):
+        read_facts(path)
+    path.write_bytes(b"\x18\x01")
+    with pytest.raises(ModelInvalid, match="no graph"):
+        read_facts(path)
+
+
 def test_xml_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
     path = tmp_path / "m.xml"
     path.write_text('<!DOCTYPE net [<!ENTITY a "b">]><net><layers/></net>')

@@ -35,7 +35,8 @@ def add(tmp_path: Path) -> Callable[..., ModelRegistry]:
     """Adds a card of that name to a registry of its own."""
 
     def make(name: str = "mine", backend: str = "openvino") -> ModelRegistry:
-        (tmp_path / f"{name}.pb").write_bytes(name.encode())
+        node = bytes([0x0A, len(name)]) + name.encode()
+        (tmp_path / f"{name}.pb").write_bytes(bytes([0x0A, len(node)]) + node)
         path = tmp_path / f"{name}.toml"
         path.write_text(CARD.format(name=name, backend=backend))
         registry = ModelRegistry(tmp_path / "cache")

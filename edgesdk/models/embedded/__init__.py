@@ -20,7 +20,7 @@ def read_facts(path: Path) -> FileFacts:
     :raises ModelInvalid: the file is not there, is truncated, or is not what its suffix says.
     """
     suffix = path.suffix.lower()
-    if suffix not in (".tflite", ".onnx", ".xml"):
+    if suffix not in (".tflite", ".onnx", ".xml", ".pb"):
         return FileFacts(format=suffix.lstrip(".") or "unknown")
     try:
         size = path.stat().st_size
@@ -36,6 +36,10 @@ def read_facts(path: Path) -> FileFacts:
         from edgesdk.models.embedded.onnx import read_onnx
 
         return read_onnx(path)
+    if suffix == ".pb":
+        from edgesdk.models.embedded.tensorflow import read_tensorflow
+
+        return read_tensorflow(path)
     from edgesdk.models.embedded.openvino import read_openvino
 
     return read_openvino(path)
