@@ -107,6 +107,7 @@ class Deliverer:
 
 
 def _with_output(record: ResultRecord, output: str, value: Any) -> ResultRecord:
+    """*record* of one output alone, with an id of its own: a sink may be given several of them."""
     to_json = getattr(value, "to_json", None)
     shown = value if to_json is None else to_json()
-    return msgspec.structs.replace(record, outputs={output: shown})
+    return msgspec.structs.replace(record, id=f"{record.id}/{output}", outputs={output: shown})

@@ -22,7 +22,6 @@ from edgesdk.inference import (
     BackendEntry,
     IOSpec,
     LoadOptions,
-    ModelFile,
     Session,
     discover,
 )
@@ -199,7 +198,7 @@ class Sessions:
         progress: Progress | None,
         cancel: threading.Event | None,
     ) -> LoadedModel:
-        file = model_file(card, variant)
+        file = card.model_file(variant)
         device = backend.devices()[0].name
         support = backend.supports(file, device)
         if not support:
@@ -221,7 +220,7 @@ class Sessions:
             return LoadedModel(
                 card,
                 variant,
-                file.sha256 or card.sha256_of(variant),
+                card.sha256_of(variant),
                 codec,
                 session,
                 spec,
@@ -244,17 +243,6 @@ def _nothing_runs(
     if wrong is not None:
         return type(wrong)(message)
     return BackendUnavailable(message + "; see: edgesdk doctor", reason="package")
-
-
-def model_file(card: ModelCard, variant: Variant) -> ModelFile:
-    """The variant as a backend wants it."""
-    return ModelFile(
-        card.file_of(variant),
-        sha256=card.sha256_of(variant),
-        precision=variant.precision,
-        inputs={i.name: tuple(i.shape) for i in card.inputs_of(variant)},
-        outputs=tuple(o.name for o in card.outputs_of(variant).values()),
-    )
 
 
 def _refusal(entry: BackendEntry) -> str:

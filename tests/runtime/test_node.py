@@ -252,6 +252,22 @@ def test_stream_has_a_sink_of_its_own(cards: Any, tmp_path: Path, records: Recor
     assert [list(r["outputs"]) for r in everything] == [["n"]] * 10
 
 
+def test_two_streams_into_one_sink_are_two_records(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    file = str(tmp_path / "both.jsonl")
+
+    @edge.app(deadline="2s")
+    def sinking(camera: edge.Camera) -> dict[str, object]:
+        tracks = camera.detect(cards.cells, score=0.4).to_jsonl(file, name="found").track()
+        return {"n": tracks.count().to_jsonl(file, name="n")}
+
+    run([sinking], {"cam": SCENE.format(frames=10)})
+    written = records(tmp_path / "both.jsonl")
+    assert sorted(name for r in written for name in r["outputs"]) == ["found"] * 10 + ["n"] * 10
+    assert len({r["id"] for r in written}) == 20
+
+
 def test_overload_drops_with_reasons_and_loses_no_count(cards: Any) -> None:
     @edge.app(deadline="150ms")
     def heavy(camera: edge.Camera) -> dict[str, object]:
