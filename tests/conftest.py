@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,16 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Cards:
     (folder / "colours.onnx").write_bytes(colours_model())
     (folder / "colours.toml").write_text(COLOURS_CARD)
     return Cards(*(str(folder / f"{n}.toml") for n in ("cells", "slow-cells", "colours")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``python -c`` and ``-m`` look into the working directory first: from the checkout, whose
+    folder edgesdk/ has no native module, a child would import that."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("cwd"))
+    yield
+    os.chdir(before)
 
 
 def records_of(path: Path) -> list[dict[str, Any]]:
