@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 import edgesdk as edge
+from edgesdk.errors import CardError
+from edgesdk.models import Codec, load_card
 from edgesdk.runtime import Node
 from tests.models import bare_loops, blobs
 from tests.models.bare_loops import HEIGHT, SCORE, WIDTH, Bare, Found, Image, iou
@@ -246,6 +248,23 @@ def test_a_node_finds_what_a_bare_loop_finds(
     # Of two boxes with equal scores either may thin the other, by the last bit of a product.
     strangers = sum(unmatched(a, b) + unmatched(b, a) for a, b in zip(ours, theirs, strict=True))
     assert strangers <= 0.005 * sum(map(len, theirs))
+
+
+def test_labels_of_another_model_are_told_where_only_shapes_say_how_many_there_are(
+    tmp_path: Path,
+) -> None:
+    blobs.zoo_ssd(tmp_path / "zoo.xml")
+    head = 'schema = 1\nname = "zoo"\ntask = "detect"\n'
+    variant = '[[variants]]\nfile = "zoo.xml"\nbackend = "openvino"\n'
+    labels, _, rest = ZOO.strip().partition("\n")
+    for said, fits in ((labels, True), (COCO80, False), ('labels = ["one"]', False)):
+        (tmp_path / "card.toml").write_text(f"{head}{said}\n{variant}{rest}\n")
+        card = load_card(tmp_path / "card.toml")
+        if fits:
+            Codec(card, card.variants[0])
+        else:
+            with pytest.raises(CardError, match="but the model has 4 classes"):
+                Codec(card, card.variants[0])
 
 
 def unmatched(found: Found, among: Found) -> int:

@@ -75,6 +75,7 @@ class _Reader:
         self._sources: dict[str, tuple[str, str]] = {}
         self._info: dict[str, str] = {}
         self._classes: int | None = None
+        self._thinned: list[dict[str, Any]] = []  # what DetectionOutput takes
         self._has_net = False
         self.weights = 0
         """Bytes of the .bin that constants take up, those within a Loop or If too."""
@@ -106,9 +107,13 @@ class _Reader:
             if self._layer.get("type") == "Parameter":
                 self._port["layer"] = self._layer.get("name", "")
                 self._parameters.append(key)
-        elif tag == "data" and depth == 1 and self._layer.get("type") == "DetectionOutput":
-            count = attributes.get("num_classes", "")
-            self._classes = int(count) if count.isdigit() and len(count) < 7 else None
+        elif depth == 1 and self._layer.get("type") == "DetectionOutput":
+            if tag == "port" and parent == "input" and len(self._thinned) < 3:
+                self._port = {"shape": []}
+                self._thinned.append(self._port)
+            elif tag == "data":
+                count = attributes.get("num_classes", "")
+                self._classes = int(count) if count.isdigit() and len(count) < 7 else None
         elif tag == "edge" and self._stack[:2] == ["net", "edges"]:
             source = (attributes.get("from-layer", ""), attributes.get("from-port", ""))
             self._sources[attributes.get("to-layer", "")] = source
@@ -148,18 +153,32 @@ class _Reader:
             task=_task(info),
             score=_first(info.get("confidence_threshold", "")),
             iou=_first(info.get("iou_threshold", "")),
-            classes=self._classes,
+            classes=self._classes or self._classes_of_shapes(),
             exporter=info.get("model_type", ""),
             notes={k: v[:300] for k, v in info.items() if k != "labels"},
         )
 
+    def _classes_of_shapes(self) -> int | None:
+        """From opset 8 on DetectionOutput does not say: scores a prior, which has 4 numbers."""
+        if len(self._thinned) < 3:
+            return None
+        _, scores, priors = (_shape(port) for port in self._thinned)
+        if not scores or not priors or min(scores[-1], priors[-1]) <= 0:
+            return None
+        classes, rest = divmod(4 * scores[-1], priors[-1])
+        return classes if rest == 0 else None
+
     def _tensor(self, key: tuple[str, str]) -> TensorFacts:
         port = self._ports[key]
         names = sorted(port["names"].split(","), key=lambda n: (len(n), n))
-        shape = tuple(int(d) if d.isdigit() and len(d) < 10 else -1 for d in port["shape"])
+        shape = _shape(port)
         dtype = _DTYPES.get(port["precision"], "unknown")
         name = names[0] or port.get("layer", "")
         return TensorFacts(name, shape, dtype, aliases=tuple(names[1:]))
+
+
+def _shape(port: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(d) if d.isdigit() and len(d) < 10 else -1 for d in port["shape"])
 
 
 def _colour(reverse: str | None) -> str | None:
