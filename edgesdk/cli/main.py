@@ -87,6 +87,10 @@ def main() -> None:
     """The console script; never returns."""
     words = sys.argv[1:]
     if words and words[0] in _RUN_UNTIL_STOPPED:
+        if any("://" in word for word in words):
+            from edgesdk.cli.title import conceal_arguments
+
+            conceal_arguments()
         with interrupts:
             code = _end(words)
         if interrupts.left_behind:

@@ -82,7 +82,9 @@ class Journal:
             ) from None
         except OSError as error:
             os.close(self._fd)
-            raise SinkError(f"{self._slots_path}: {error.strerror}") from None
+            raise SinkError(
+                f"{self._slots_path}: {error.strerror}: make room there, or choose another --state"
+            ) from None
         known = self._read_names()
         self.incarnations = dict(known.incarnations)
         self.orphans = tuple(_orphans(before, known.channels))

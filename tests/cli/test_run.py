@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +128,41 @@ def test_ctrl_c_ends_a_start_that_heeds_nothing(
     assert json.loads(out)["applications"] == {}
     assert errors == ""
     assert in_shared_memory(process.pid) == []
+
+
+def test_credentials_are_not_in_the_process_list(
+    edgesdk: Command, application: Path, wait_for: Any
+) -> None:
+    secret = "http://jane:sekret@127.0.0.1:1/?token=sekret"
+    process = edgesdk("run", f"{application}:bright", "--camera", f"cam={secret}", "--json")
+    shown = Path(f"/proc/{process.pid}/cmdline")
+    concealed = b"cam=http://***@127.0.0.1:1/?token=***\0--json\0"
+    wait_for(lambda: concealed in shown.read_bytes(), "the command line to be concealed")
+    assert b"sekret" not in shown.read_bytes()
+    wait_for(lambda: b"onnxruntime" in Path(f"/proc/{process.pid}/maps").read_bytes(), "a start")
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "sekret" not in out + errors
+
+
+@pytest.mark.parametrize("words", [[], ["models", "list"]])
+def test_ctrl_c_during_the_first_imports_leaves_no_traceback(words: list[str]) -> None:
+    # The finder interrupts at a moment that a signal hits by chance only.
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "from edgesdk.cli.entry import main\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_file_that_is_no_video_is_an_error_of_its_source(
