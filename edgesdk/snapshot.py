@@ -137,7 +137,10 @@ class Preview(Protocol):
     """Somebody looks at one camera; until :meth:`close` the runtime keeps its newest result."""
 
     def latest(self) -> PreviewFrame | None:
-        """The newest frame with its results, or None before the first. Never blocks."""
+        """The newest frame, with its results if it passed, or None before the first.
+
+        Never blocks.
+        """
 
     def close(self) -> None:
         """Nobody looks any more; idempotent."""

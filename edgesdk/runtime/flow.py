@@ -60,7 +60,7 @@ class Services(Protocol):
     def observed(
         self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
     ) -> None:
-        """A frame all of whose results are there, with its pixels (see ``keep_pixels``)."""
+        """A frame with its pixels (see ``keep_pixels``), once all of its results are there."""
         ...
 
 
@@ -134,6 +134,8 @@ class CameraFlow:
                 wanted.append(Wanted(outlet, wish, base + patience))
         if choice.stages:
             self._start(info, view, base, wanted, choice.stages, values)
+        elif self.keep_pixels:
+            self._services.observed(self.program.camera, info, view, ())
 
     def abandon(self) -> None:
         """Ends what is still open as dropped (``shutdown``): nobody will finish it."""

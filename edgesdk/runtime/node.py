@@ -287,7 +287,7 @@ class Node:
     ) -> None:
         """For flows."""
         self.previews.show(camera, info, view, results)
-        for observer in self._observers:
+        for observer in self._observers if results else ():
             observer(camera, info, view, results)
 
     def _assemble(self, plan: Plan) -> None:

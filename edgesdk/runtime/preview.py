@@ -13,6 +13,9 @@ from edgesdk.values import Detections
 
 __all__ = ["Previews"]
 
+# So long a frame with its results stays, while none but frames without any follow it.
+_RESULTS_STAY_NS = 1_000_000_000
+
 
 class _Preview:
     def __init__(self, previews: Previews, camera: str) -> None:
@@ -57,9 +60,14 @@ class Previews:
     def show(
         self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
     ) -> None:
-        """A frame with its results; its pixels are copied, so that no slot of the ring is held."""
+        """A frame with its results, none if it was skipped or held: a gate freezes no picture.
+
+        The pixels are copied, so that no slot of the ring is held.
+        """
         with self._lock:
-            if not self._watchers.get(camera):
+            if not self._watchers.get(camera) or (
+                not results and self._shows_results(camera, info)
+            ):
                 return
             pixels = view.image[..., ::-1] if view.colour == "RGB" else view.image
             self._newest[camera] = PreviewFrame(
@@ -69,6 +77,13 @@ class Previews:
                 pixels.copy(),
                 *_split(results),
             )
+
+    def _shows_results(self, camera: str, info: FrameInfo) -> bool:
+        """Whether what is shown has results, and is not too old for them at *info*'s capture."""
+        newest = self._newest.get(camera)
+        if newest is None or not (newest.detections or newest.measurements):
+            return False
+        return 0 <= info.capture_utc_ns - newest.capture_utc_ns < _RESULTS_STAY_NS
 
     def close(self) -> None:
         with self._lock:

@@ -253,6 +253,21 @@ def test_web_shows_metrics_and_pictures_of_a_running_node(cards: Any, wait_for: 
             node.preview("nobody")
 
 
+def test_preview_goes_on_while_no_frame_passes(cards: Any, wait_for: Any) -> None:
+    @edge.app
+    def rare(camera: edge.Camera) -> dict[str, object]:
+        return {"found": camera.sample(fps=0.001).detect(cards.cells)}
+
+    with Node([rare], {"cam": "synthetic:?width=64&height=64&fps=30"}) as node:
+        preview = node.preview("cam")
+        wait_for(lambda: (p := preview.latest()) is not None and p.sequence > 10, "pictures")
+        picture = preview.latest()
+        assert picture is not None
+        assert not picture.detections
+        assert node.snapshot().applications["rare"].cameras["cam"].frames.passed <= 1
+        preview.close()
+
+
 def test_snapshot_adds_up_while_the_node_runs(cards: Any) -> None:
     with Node([finder(cards)], {"cam": LIVE}) as node:
         while not node.wait(0.05):
