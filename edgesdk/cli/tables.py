@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -51,12 +52,12 @@ class Rates:
 
 
 def render(now: NodeSnapshot, rates: Rates) -> RenderableType:
-    """Blocks for one or two streams, a line each for more."""
+    """Blocks for one or two streams; for more a line each, or three where that is too wide."""
     pairs = list(_pairs(now))
     if len(pairs) <= _BLOCKS:
         body: RenderableType = Group(*(_block(now, rates, *pair) for pair in pairs))
     else:
-        body = _lines(now, rates)
+        body = _Streams(now, rates)
     return Group(body, _footer(now))
 
 
@@ -92,6 +93,39 @@ def _block(
     ends = f"ok {f.ok}   late {f.late}   dropped {f.dropped}   failed {f.failed}"
     rows.add_row("ended as", Text(ends, style="red" if f.failed else ""))
     return Group(Text(app, style="bold underline"), rows)
+
+
+class _Streams:
+    """A table where it fits: a figure that is cut off tells nothing."""
+
+    def __init__(self, now: NodeSnapshot, rates: Rates) -> None:
+        self._now = now
+        self._rates = rates
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _lines(self._now, self._rates)
+        if Measurement.get(console, options.update(max_width=1000), table).maximum <= (
+            options.max_width
+        ):
+            yield table
+            return
+        for pair in _pairs(self._now):
+            yield _few_lines(self._now, self._rates, *pair)
+
+
+def _few_lines(now: NodeSnapshot, rates: Rates, app: str, camera: str, found: CameraFrames) -> Text:
+    f = found.frames
+    latency = found.latency_ms
+    rest = (
+        f"\n  in {rates.of(camera):.1f}  out {rates.of((app, camera)):.1f}"
+        f"  held {f.held}  passed {f.passed}"
+        f"\n  ok {f.ok}  late {f.late}  drop {f.dropped}  fail {f.failed}"
+        f"  p50 {_ms(latency.p50)}  p99 {_ms(latency.p99)}"
+    )
+    counts = Text(f"\n  {counts_of(found.outputs)}" if found.outputs else "", style="cyan")
+    return Text.assemble(
+        (f"{app} on {camera}", "bold"), "  ", _state(now.cameras[camera]), rest, counts
+    )
 
 
 def _lines(now: NodeSnapshot, rates: Rates) -> Table:
