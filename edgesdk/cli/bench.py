@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from edgesdk.cli.timing import CodecRow, Failure, ModelRow, RingRow
+from edgesdk.cli.timing import CodecRow, Failure, ModelRow, RingRow, SchedulerRow
 
 __all__ = ["BenchDocument"]
 
@@ -28,6 +28,7 @@ class BenchDocument(msgspec.Struct, frozen=True, kw_only=True):
     codecs: list[CodecRow]
     failures: list[Failure]
     ring: RingRow
+    scheduler: SchedulerRow
 
 
 @app.command()
@@ -111,7 +112,7 @@ def bench(
             rows += more
             for row in codec:
                 codecs.setdefault(row.model, row)
-    told("ring")
+    told("ring and scheduler")
     document = BenchDocument(
         edgesdk=__version__,
         processor=processor(),
@@ -121,6 +122,7 @@ def bench(
         codecs=list(codecs.values()),
         failures=failures,
         ring=timing.ring(min(seconds, 1.0)),
+        scheduler=timing.scheduler(min(seconds, 1.0)),
     )
     told("")
     if as_json:
@@ -173,5 +175,10 @@ def _show(document: BenchDocument) -> None:
     console.print(
         f"ring from Python: push {document.ring.push_ns / 1000:.1f} us, "
         f"take {document.ring.take_ns / 1000:.1f} us a 1080p frame",
+        highlight=False,
+    )
+    console.print(
+        f"scheduler from Python: {document.scheduler.job_ns / 1000:.1f} us a job, with "
+        f"{document.scheduler.streams} streams",
         highlight=False,
     )

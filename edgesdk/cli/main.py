@@ -20,7 +20,7 @@ import typer
 
 from edgesdk import __version__
 from edgesdk.cli.interrupts import interrupts
-from edgesdk.errors import EdgeError, UsageError
+from edgesdk.errors import ConfigError, EdgeError, UsageError
 
 __all__ = ["command_line", "main"]
 
@@ -131,7 +131,7 @@ def _end(words: list[str]) -> int:
 
 
 def _report(error: Exception, *, as_json: bool) -> int:
-    """Says what went wrong on one line; returns the exit code."""
+    """Says what went wrong, one mistake a line; returns the exit code."""
     from edgesdk.records import encode_line, error_document
 
     if os.environ.get("EDGESDK_DEBUG"):
@@ -143,7 +143,11 @@ def _report(error: Exception, *, as_json: bool) -> int:
         return 2
     known = _as_edge_error(error)
     document = error_document(known)
-    print("error:", " ".join(document.error.message.split()), file=sys.stderr)
+    message = document.error.message
+    # A configuration tells all of its mistakes, one a line; any other message is one line.
+    lines = message.splitlines() if isinstance(known, ConfigError) else [message]
+    for line in lines:
+        print("error:", " ".join(line.split()), file=sys.stderr)
     if as_json:
         sys.stdout.buffer.write(encode_line(document))
         sys.stdout.flush()

@@ -29,7 +29,7 @@ from edgesdk.models.card import ModelCard
 from edgesdk.models.codec import Codec
 from edgesdk.models.schema import Variant
 
-__all__ = ["CodecRow", "Failure", "ModelRow", "RingRow", "Subject", "subjects"]
+__all__ = ["CodecRow", "Failure", "ModelRow", "RingRow", "SchedulerRow", "Subject", "subjects"]
 
 _FILES = (".onnx", ".tflite", ".xml", ".pb", ".ort")
 _FRAME = (1080, 1920, 3)
@@ -74,6 +74,13 @@ class RingRow(msgspec.Struct, frozen=True, kw_only=True):
     frame_bytes: int
     push_ns: int
     take_ns: int
+
+
+class SchedulerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One job's way through the scheduler (submit, next, done), by the Python interface."""
+
+    streams: int
+    job_ns: int
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +222,33 @@ def ring(seconds: float) -> RingRow:
             takes.append(time.perf_counter_ns() - middle)
             pushes.append(middle - start)
     return RingRow(frame_bytes=size, push_ns=int(np.median(pushes)), take_ns=int(np.median(takes)))
+
+
+def scheduler(seconds: float) -> SchedulerRow:
+    """Jobs of a hundred streams on one device at half its load, in simulated time."""
+    from edgesdk.core.sched import Batch, Scheduler
+
+    streams, period_ns, cost_ns = 100, 100_000_000, 500_000
+    policy = Scheduler(max_streams=streams)
+    app, model = policy.add_app(), policy.add_model([cost_ns])
+    numbers = [
+        policy.add_stream(app, model, period_ns=period_ns, deadline_ns=period_ns)
+        for _ in range(streams)
+    ]
+    took: list[int] = []
+    now = 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        now += period_ns // streams
+        start = time.perf_counter_ns()
+        policy.submit(
+            numbers[len(took) % streams], len(took), deadline_ns=now + period_ns, now_ns=now
+        )
+        batch = policy.next(0, now)
+        assert isinstance(batch, Batch)
+        policy.done(batch.id, now + cost_ns, took_ns=cost_ns)
+        took.append(time.perf_counter_ns() - start)
+    return SchedulerRow(streams=streams, job_ns=int(np.median(took)))
 
 
 def _codec(subject: Subject, outputs: Tensors, seconds: float) -> list[CodecRow]:

@@ -132,6 +132,7 @@ def test_bench_measures_a_file_on_every_backend_that_reads_it(tmp_path):
         assert row.rounds >= 5
         assert (row.threads, row.executed_on) == (1, "CPU")
     assert document.ring.push_ns > 0
+    assert document.scheduler.job_ns > 0
 
 
 def test_bench_tells_what_it_could_not_measure_and_ends_with_4(tmp_path):

@@ -323,6 +323,16 @@ def test_mistake_is_one_line_with_its_own_exit_code_and_a_document(
     assert "u:p" not in out + errors
 
 
+def test_each_mistake_of_a_configuration_is_a_line(edgesdk: Command, tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text("[node]\nthreads = 0\n[cameras.door]\nslot = 4\n")
+    process = edgesdk("run", "--config", str(tmp_path / "node.toml"))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    lines = errors.splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith(f"error: {tmp_path / 'node.toml'}:") for line in lines)
+
+
 def test_help_is_quick_and_loads_nothing_heavy(edgesdk: Command) -> None:
     process = edgesdk("--help")
     out, _ = process.communicate(timeout=20)
