@@ -35,10 +35,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     file = Path(__file__).with_name("faulty_backends.py")
     wanted = [f"{file}::Test{name}::{test}" for name, test in CAUGHT_BY.items()]
     wanted += [f"{file}::TestGood::{test}" for test in sorted(set(CAUGHT_BY.values()))]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    settings = Path(__file__).parents[2] / "pyproject.toml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(settings)]
     subprocess.run(
         [*command, f"--junitxml={report}", *wanted],
-        cwd=Path(__file__).parents[2],
+        cwd=report.parent,
         capture_output=True,
         timeout=100,
     )
