@@ -1,5 +1,5 @@
 # 64-bit ARM Linux with Debian's gcc-aarch64-linux-gnu:
-#   cmake -S native -B build-aarch64 -DCMAKE_TOOLCHAIN_FILE=native/cmake/aarch64-linux.cmake
+#   cmake -S native -B build-aarch64 -DCMAKE_TOOLCHAIN_FILE="$PWD/native/cmake/aarch64-linux.cmake"
 # With qemu-user-static installed, `ctest` runs the tests too.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)

@@ -1,5 +1,5 @@
 # 32-bit ARMv7 Linux, hard float, with Debian's gcc-arm-linux-gnueabihf:
-#   cmake -S native -B build-armhf -DCMAKE_TOOLCHAIN_FILE=native/cmake/armhf-linux.cmake
+#   cmake -S native -B build-armhf -DCMAKE_TOOLCHAIN_FILE="$PWD/native/cmake/armhf-linux.cmake"
 # With qemu-user-static installed, `ctest` runs the tests too.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR armv7l)

@@ -280,6 +280,16 @@ static int open_plainly(void)
     return open_code(0);
 }
 
+static int move_code(void)
+{
+    edge_ring_writer *writer;
+    edge_frame frame;
+    CHECK_EQ(edge_ring_create(&writer, ring_name, &config), 0);
+    int error = edge_ring_begin(writer, 5000, &frame);
+    edge_ring_writer_close(writer, 1);
+    return error;
+}
+
 static void another_users_segment_is_a_named_error(void)
 {
     if (geteuid() != 0) {
@@ -296,6 +306,13 @@ static void another_users_segment_is_a_named_error(void)
     CHECK_EQ(create_code(), -EDGE_E_OWNER);
     CHECK_EQ(open_code(EDGE_RING_ANY_USER), 0);
     CHECK_EQ(unlink(ring_path), 0);
+    /* Somebody keeps the name by which a ring moves. */
+    char next[128];
+    snprintf(next, sizeof next, "/dev/shm/edgesdk.next.%s", ring_name);
+    close(open(next, O_CREAT | O_RDWR, 0600));
+    CHECK_EQ(as_nobody(move_code), EDGE_E_OWNER & 0xff);
+    CHECK_EQ(unlink(next), 0);
+    CHECK_EQ(as_nobody(move_code), 0);
     /* A group that shares it. */
     edge_ring_writer *writer;
     edge_ring_config shared = config;
