@@ -33,6 +33,8 @@ __all__ = ["Progress", "Wanted", "fetch"]
 Progress = Callable[[str, int, int | None], None]
 
 _WATCH_SECONDS = 0.1
+# What pip before 25.1 says of a file that is shorter than announced.
+_CUT_SHORT = re.compile(r"Wheel '.*' located at .* is invalid")
 _UNREACHABLE = re.compile(
     r"NewConnectionError|ConnectionError|Connection(?:Reset|Refused)|Connection refused"
     r"|Max retries exceeded|Read ?timed out|timed out|TimeoutError|Temporary failure in name"
@@ -286,6 +288,11 @@ def _failure(source: PackageSource, said: str, folder: Path) -> EdgeError:
         return NetworkUnavailable(
             f"cannot fetch {what}: {source.client} cannot reach its package registry; check the "
             f"network, or {source.client}'s index and proxy settings, and run this again"
+        )
+    if _CUT_SHORT.search(said):
+        return NetworkUnavailable(
+            f"cannot fetch {what}: the connection broke before it was all here; run this again "
+            "(pip 25.1 and newer take up a broken download: pip install --upgrade pip)"
         )
     return ModelNotFound(f"cannot fetch {what}: {source.client} failed: {last}")
 
