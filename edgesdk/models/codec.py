@@ -80,10 +80,6 @@ class Codec:
         """Width and height of the image input."""
         return self._encoder.width, self._encoder.height
 
-    def input_shape(self, batch: int) -> tuple[int, ...]:
-        """The image input's shape at *batch*."""
-        return (batch, *self.input.shape[1:])
-
     def encode(
         self, images: Sequence[Image], batch: int | None = None
     ) -> tuple[dict[str, NDArray[Any]], list[Geometry]]:

@@ -223,12 +223,6 @@ class ImageEncoder:
             return fresh
 
 
-def _per_channel(
-    said: float | tuple[float, ...] | None, default: float, channels: int
-) -> NDArray[np.float64]:
-    return np.broadcast_to(np.asarray(default if said is None else said, np.float64), channels)
-
-
 def _for_cv2(target: NDArray[Any]) -> NDArray[Any]:
     return target[..., 0] if target.shape[-1] == 1 else target
 

@@ -9,7 +9,6 @@ read is of one integer).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol
@@ -156,9 +155,6 @@ class Channel:
         assert entry is _CLOSED, "delivered before its end"
         if token >= 0 and self._journal is not None:
             self._journal.closed(token)
-
-    def open_entries(self) -> Iterator[Entry]:
-        return (entry for entry, _ in list(self._open.values()) if entry is not _CLOSED)
 
     def _advance(self, incarnation: int, sequence: int) -> None:
         if (incarnation, sequence) <= self._seen:

@@ -19,7 +19,6 @@ class Stage:
     __slots__ = (
         "app",
         "crops",
-        "gives_frames",
         "index",
         "inputs",
         "options",
@@ -34,7 +33,6 @@ class Stage:
         self.planned = planned
         self.index = planned.index
         self.inputs = planned.inputs
-        self.gives_frames = planned.gives == "frames"
         self.takes_frames = any(plan.operators[i].gives == "frames" for i in planned.inputs)
         self.stateful = planned.role == "stateful"
         self.own = planned.custom is not None
