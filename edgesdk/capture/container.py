@@ -254,5 +254,8 @@ def _named(source: Source, error: Any, since: float) -> CaptureError:
     silent = time.monotonic() - since
     if kind == "ExitError":
         return Silent(f"{source.redacted}: connected, but silent for {silent:.1f} s")
+    if source.kind is Kind.RTSP and kind == "InvalidDataError" and silent >= source.timeout:
+        # FFmpeg's own timeout, while it waited for the server's first words, ends as this too.
+        return Silent(f"{source.redacted}: no RTSP answer within {source.timeout:g} s")
     said = _ADVICE.get(kind) or source.conceal(str(error.strerror or error))
     return CaptureError(f"{source.redacted}: {said}")

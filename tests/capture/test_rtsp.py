@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,3 +128,11 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(
     assert "refused" in (status.reason or "")
     rtsp.start()
     assert cameras.read(name, count=3)
+
+
+def test_a_server_that_accepts_and_never_answers_is_said_to_be_silent(cameras: Cameras) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        name = cameras.add(f"rtsp://127.0.0.1:{port}/x?edge.timeout=0.5s")
+        status = cameras.wait_state(name, "reconnecting")
+    assert "no RTSP answer within 0.5 s" in (status.reason or "")
