@@ -25,7 +25,7 @@ import numpy as np
 from edgesdk.graph import parameters as check
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.place import Place, mistake
-from edgesdk.graph.source import NotHashable, source_digest
+from edgesdk.graph.source_text import NotHashable, source_digest
 from edgesdk.values import Classification, Detections, Embedding, Measurement, RawOutputs
 
 __all__ = ["Operator", "operator"]
@@ -83,7 +83,7 @@ class Operator(Generic[V, W]):
 
     @cached_property
     def source(self) -> str:
-        """The digest of its source, see :func:`edgesdk.graph.source.source_digest`."""
+        """The digest of its source, see :func:`edgesdk.graph.source_text.source_digest`."""
         try:
             digest, state = source_digest(self.function), self.state
             theirs = self.function.__module__

@@ -30,14 +30,13 @@ from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
 from edgesdk.records import Provenance, RunSummary, SinkStats
 from edgesdk.runtime import report
-from edgesdk.runtime.answers import Answers
 from edgesdk.runtime.applications import applications_of
 from edgesdk.runtime.camera import CameraFeed, slots_needed
+from edgesdk.runtime.completion import Completion
 from edgesdk.runtime.dispatcher import Dispatcher
 from edgesdk.runtime.executor import Outcome, Request
 from edgesdk.runtime.flow import CameraFlow, Port, StageClock
 from edgesdk.runtime.history import History, open_history
-from edgesdk.runtime.housekeeping import Housekeeping
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name, sweep
 from edgesdk.runtime.outlet import Delivery, Outlet
@@ -47,6 +46,7 @@ from edgesdk.runtime.preparation import Progress, prepare_models, silent
 from edgesdk.runtime.preview import Previews
 from edgesdk.runtime.program import CameraProgram, Stage
 from edgesdk.runtime.results import decoder_of, provenance
+from edgesdk.runtime.results_ring import ResultsRing
 from edgesdk.runtime.sessions import LoadedModel, Picture, Sessions
 from edgesdk.runtime.wiring import Wiring, connect
 from edgesdk.snapshot import NodeSnapshot, Preview
@@ -122,7 +122,7 @@ class Node:
         self._dispatcher: Dispatcher | None = None
         self._bell: Bell | None = None
         self._own_code = OwnCode(self._post)
-        self._answers: dict[str, Answers] = {}
+        self._results_rings: dict[str, ResultsRing] = {}
         self._provenance: dict[tuple[int, str], Provenance] = {}
 
     def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
@@ -192,8 +192,8 @@ class Node:
             dispatcher.stop(left(_DISPATCHER_S))
         if closing.ident is not None:
             closing.join(left(_DISPATCHER_S))
-        for answers in self._answers.values():
-            answers.close()
+        for told in self._results_rings.values():
+            told.close()
         if self._history is not None:
             self._history.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
         self.previews.close()
@@ -340,16 +340,16 @@ class Node:
             )
             if self.sources[camera].kind == "ring":
                 ring = self.sources[camera].location
-                self._answers[camera] = Answers(ring, camera, self.feeds[camera].epoch_of)
+                self._results_rings[camera] = ResultsRing(ring, camera, self.feeds[camera].epoch_of)
         self._dispatcher = Dispatcher(
             self._bell,
-            [*self.feeds.values(), Housekeeping(self._acknowledge, self.feeds, self._finished)],
+            [*self.feeds.values(), Completion(self._acknowledge, self.feeds, self._finished)],
         )
 
     def _deliver(self, camera: str, delivery: Delivery, done: Callable[[], None]) -> None:
-        answers = self._answers.get(camera)
-        if answers is not None:
-            answers.tell(delivery)
+        told = self._results_rings.get(camera)
+        if told is not None:
+            told.tell(delivery)
         assert self._history is not None
         self._history.deliverer.deliver(delivery, done)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgesdk.graph import parameters as check
 from edgesdk.graph.ground import plane_of
-from edgesdk.graph.looking import camera_of
+from edgesdk.graph.region import camera_of
 from edgesdk.graph.streams.base import MeasurementStream, Stream
 from edgesdk.values import Detections, Measurement
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.graph import parameters as check
-from edgesdk.graph.looking import box_of
 from edgesdk.graph.node import Node
+from edgesdk.graph.region import box_of
 from edgesdk.graph.streams.base import ClassificationStream, EmbeddingStream, RawStream, Stream
 from edgesdk.graph.streams.detections import DetectionStream, Point
 

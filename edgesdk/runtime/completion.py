@@ -1,4 +1,4 @@
-"""What is done beside the cameras: see that records arrived, and that all has ended."""
+"""What is complete: records that have arrived, and the run once all has ended."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 
 from edgesdk.runtime.camera import CameraFeed
 
-__all__ = ["Housekeeping"]
+__all__ = ["Completion"]
 
 log = logging.getLogger(__name__)
 
 
-class Housekeeping:
+class Completion:
     """The dispatcher's last feed: sets *finished* when every camera is done and nothing is open."""
 
-    name = "housekeeping"
+    name = "completion"
     reader = None
     touched = False
     hurried = False
@@ -37,4 +37,4 @@ class Housekeeping:
             self._finished.set()
 
     def broken(self, error: Exception) -> None:
-        log.error("housekeeping failed", exc_info=error)
+        log.error("seeing what is complete failed", exc_info=error)

@@ -12,15 +12,15 @@ from edgesdk.errors import RingError
 from edgesdk.runtime.outlet import Delivery
 from edgesdk.values import Detections, Measurement
 
-__all__ = ["Answers"]
+__all__ = ["ResultsRing"]
 
 log = logging.getLogger(__name__)
 
 _TRY_AGAIN_NS = 1_000_000_000
 
 
-class Answers:
-    """Answers the app that publishes ring *ring*; it may come and go.
+class ResultsRing:
+    """Tells the app that publishes ring *ring*; it may come and go.
 
     *epoch_of* gives the ring's epoch of an incarnation. Of an application's outputs the first
     detections go along (tracks before untracked ones), and the first two numbers of its first
