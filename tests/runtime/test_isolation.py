@@ -166,7 +166,7 @@ def test_slow_operator_makes_its_results_late_and_no_others(
     assert set(states) <= {"late", "dropped"}
     assert all(r["outputs"] for r in found if r["state"] == "late")
     others = [r["state"] for r in found if r["app"] == "finder"]
-    assert others.count("ok") >= 0.8 * len(others)
+    assert others.count("ok") >= 0.8 * len(others) > 0
 
 
 def test_deadline_that_no_inference_can_meet_is_refused_with_the_figure(cards: Any) -> None:
