@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -9,8 +10,19 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command; never returns."""
+    _open_closed_streams()
     try:
         from edgesdk.cli.main import main as run
     except KeyboardInterrupt:
         sys.exit(130)
     run()
+
+
+def _open_closed_streams() -> None:
+    """Puts the null device where the caller closed a standard stream (``>&-``): a socket or a
+    results file would else be given its number, and printed to."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            while os.open(os.devnull, os.O_RDWR) < number:
+                pass
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115

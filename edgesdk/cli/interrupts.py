@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Interrupts", "interrupts"]
+__all__ = ["Interrupts", "clear_shared_memory", "interrupts"]
 
 
 class Interrupts:
@@ -41,8 +42,17 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked.is_set():
             # The capture workers see our end, and remove their rings.
+            clear_shared_memory()
             os._exit(128 + number)
         self.asked.set()
+
+
+def clear_shared_memory() -> None:
+    """Removes the names of a node that ends without closing what it opened."""
+    # Not imported here: what hangs may be the import itself.
+    leftovers = sys.modules.get("edgesdk.runtime.leftovers")
+    if leftovers is not None and hasattr(leftovers, "remove_own"):
+        leftovers.remove_own()
 
 
 interrupts = Interrupts()

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from edgesdk import __version__
-from edgesdk.cli.interrupts import interrupts
+from edgesdk.cli.interrupts import clear_shared_memory, interrupts
 from edgesdk.errors import ConfigError, EdgeError, UsageError
 
 __all__ = ["command_line", "main"]
@@ -94,10 +94,7 @@ def main() -> None:
         with interrupts:
             code = _end(words)
         if interrupts.left_behind:
-            # Not imported here: what hangs may be the import itself.
-            leftovers = sys.modules.get("edgesdk.runtime.leftovers")
-            if leftovers is not None and hasattr(leftovers, "remove_own"):
-                leftovers.remove_own()
+            clear_shared_memory()
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -121,16 +118,25 @@ def _end(words: list[str]) -> int:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
-        # Who read our output has gone; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except Exception as error:
-        code = _report(error, as_json="--json" in words)
+        code = _report(error, words)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _print_no_more()
     return code
 
 
-def _report(error: Exception, *, as_json: bool) -> int:
+def _print_no_more() -> None:
+    """Who read our output has gone, or its disk is full; the interpreter must not complain about
+    it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report(error: Exception, words: list[str]) -> int:
     """Says what went wrong, one mistake a line; returns the exit code."""
     from edgesdk.records import encode_line, error_document
 
@@ -141,31 +147,45 @@ def _report(error: Exception, *, as_json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(str(error), file=sys.stderr)
         return 2
-    known = _as_edge_error(error)
+    known = _as_edge_error(error, words)
     document = error_document(known)
     message = document.error.message
     # A configuration tells all of its mistakes, one a line; any other message is one line.
     lines = message.splitlines() if isinstance(known, ConfigError) else [message]
     for line in lines:
         print("error:", " ".join(line.split()), file=sys.stderr)
-    if as_json:
-        sys.stdout.buffer.write(encode_line(document))
-        sys.stdout.flush()
+    if "--json" in words:
+        with contextlib.suppress(OSError):
+            sys.stdout.buffer.write(encode_line(document))
     return document.error.exit_code
 
 
-def _as_edge_error(error: Exception) -> EdgeError:
+def _as_edge_error(error: Exception, words: list[str]) -> EdgeError:
     if isinstance(error, EdgeError):
         return error
     # click's own exceptions: typer brings a click of its own, so their classes have two homes.
     describe = getattr(error, "format_message", None)
     if callable(describe):
-        return UsageError(str(describe()) or "see edgesdk --help")
+        said = str(describe()) or "see edgesdk --help"
+        if said.startswith("No such command"):
+            said += f" There are: {', '.join(_COMMANDS)}."
+        return UsageError(said + _given(getattr(error, "param", None), words))
     if isinstance(error, OSError):
         return EdgeError(str(error))
     return EdgeError(
         f"{type(error).__name__}: {error} (a bug in edgesdk: EDGESDK_DEBUG=1 shows where)"
     )
+
+
+def _given(parameter: Any, words: list[str]) -> str:
+    """What the line says for the option that is wrong, which click's message leaves out."""
+    from edgesdk.redaction import redact
+
+    for option in getattr(parameter, "opts", ()):
+        for word, after in zip(words, [*words[1:], ""], strict=True):
+            if word == option or word.startswith(f"{option}="):
+                return f"; it is {redact(after if word == option else word[len(option) + 1 :])!r}"
+    return ""
 
 
 if __name__ == "__main__":

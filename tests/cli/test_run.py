@@ -146,6 +146,23 @@ def test_credentials_are_not_in_the_process_list(
     assert "sekret" not in out + errors
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-", ">/dev/full"])
+@pytest.mark.parametrize("words", ["models list --json", "run x.py:x --json", "bogus --json"])
+def test_closed_or_full_standard_streams_leave_no_traceback(
+    tmp_path: Path, words: str, closed: str
+) -> None:
+    program = "from edgesdk.cli.entry import main; main()"
+    line = f'"{sys.executable}" -c "{program}" {words} {closed}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "a bug in edgesdk" not in done.stderr
+    expected = {"models": 0, "run": 2, "bogus": 2}[words.split()[0]]
+    assert done.returncode == (1 if closed == ">/dev/full" and not expected else expected)
+
+
 @pytest.mark.parametrize("words", [[], ["models", "list"]])
 def test_ctrl_c_during_the_first_imports_leaves_no_traceback(words: list[str]) -> None:
     # The finder interrupts at a moment that a signal hits by chance only.
@@ -302,7 +319,9 @@ MISTAKES = {
         "loopback",
     ),
     "no such config": (("run", "--config", "nowhere.toml"), 2, "nowhere.toml"),
-    "no such command": (("rum",), 2, "rum"),
+    "no such command": (("rum",), 2, "There are: demo, run, models"),
+    "no number": (("run", "--duration", "soon"), 2, "'--duration'"),
+    "its value": (("run", "--duration=soon"), 2, "it is 'soon'"),
     "no such option": (("run", "--camra", "a=b"), 2, "--camra"),
 }
 
