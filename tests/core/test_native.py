@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -11,7 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from edgesdk.core.ring import FrameProperties, PixelFormat, RingWriter
 
 NATIVE = Path(__file__).resolve().parents[2] / "native"
 
@@ -141,12 +145,18 @@ def test_a_program_outside_links_by_find_package(prefix: Path, tmp_path: Path) -
     (tmp_path / "main.c").write_text(f'#define NAME "pytest.consumer.{tmp_path.name}"' + CONSUMER)
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.18)\nproject(outside LANGUAGES C)\n"
-        "find_package(edgesdk REQUIRED)\nadd_executable(outside main.c)\n"
-        "target_link_libraries(outside PRIVATE edgesdk::edgesdk)\n"
+        "find_package(edgesdk REQUIRED)\n"
+        "foreach(kind shared static)\n"
+        "  add_executable(outside_${kind} main.c)\n"
+        "  target_link_libraries(outside_${kind} PRIVATE edgesdk::edgesdk_${kind})\n"
+        "endforeach()\n"
     )
     run("cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={prefix}")
     run("cmake", "--build", tmp_path / "b")
-    run(tmp_path / "b/outside")
+    for kind, needs in (("shared", True), ("static", False)):
+        program = tmp_path / f"b/outside_{kind}"
+        run(program)
+        assert ("libedgesdk" in run("objdump", "-p", program)) is needs
 
 
 def test_a_program_outside_links_by_pkg_config(prefix: Path, tmp_path: Path) -> None:
@@ -154,12 +164,54 @@ def test_a_program_outside_links_by_pkg_config(prefix: Path, tmp_path: Path) -> 
         pytest.skip("pkg-config is not installed")
     (tmp_path / "main.c").write_text(f'#define NAME "pytest.pc.{tmp_path.name}"' + CONSUMER)
     search = {"PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"), "PATH": "/usr/bin:/bin"}
-    for static in ([], ["--static"]):
+    for static, link in ([], f"-Wl,-rpath,{prefix / 'lib'}"), (["--static"], "-static"):
         flags = run("pkg-config", "--cflags", "--libs", *static, "edgesdk", env=search).split()
         output = tmp_path / f"outside{len(static)}"
-        rpath = f"-Wl,-rpath,{prefix / 'lib'}"
-        run("cc", "-std=c11", tmp_path / "main.c", "-o", output, *flags, rpath)
+        run("cc", "-std=c11", tmp_path / "main.c", "-o", output, *flags, link)
         run(output)
+
+
+def test_the_pkg_config_file_knows_the_prefix_that_was_chosen_when_installing(
+    prefix: Path, tmp_path: Path
+) -> None:
+    build = prefix.parent / "build"
+    run("cmake", "--install", build, "--prefix", tmp_path / "chosen")
+    (pc,) = (tmp_path / "chosen").rglob("edgesdk.pc")
+    assert f"prefix={tmp_path / 'chosen'}\n" in pc.read_text()
+
+
+def test_a_c_program_reads_what_python_writes_through_every_change_of_format_and_size(
+    prefix: Path, tmp_path: Path
+) -> None:
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-static",
+        Path(__file__).with_name("c_reader.c"), f"-I{prefix / 'include'}", f"-L{prefix / 'lib'}",
+        "-ledgesdk", "-pthread", "-o", tmp_path / "reader")  # fmt: skip
+    name = f"pytest.reader.{os.getpid()}"
+    shapes = [
+        (PixelFormat.NV12, 64, 48, 64, 64 * 72),
+        (PixelFormat.BGR, 64, 48, 192, 64 * 48 * 3),
+        (PixelFormat.JPEG, 64, 48, 0, 777),
+        (PixelFormat.GRAY, 320, 240, 320, 320 * 240),  # larger than the slots: the ring moves
+        (PixelFormat.I420, 48, 64, 48, 48 * 96),
+    ]
+    wanted = []
+    with RingWriter(name, slot_bytes=64 * 48 * 3) as writer:
+        command = [str(tmp_path / "reader"), name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "ready\n"
+            for i in range(4 * len(shapes)):
+                form, width, height, stride, nbytes = shapes[i % len(shapes)]
+                pixels = np.full(nbytes, i + 1, np.uint8)
+                sequence = writer.publish(
+                    pixels, FrameProperties(width, height, form, stride, i, i)
+                )
+                line = f"{sequence} 1 {width}x{height} {stride} {form.value} {nbytes} "
+                wanted.append(line + f"{nbytes * (i + 1)}\n")
+                assert reader.stdout.readline() == wanted[-1]
+            writer.end()
+            assert reader.wait(10) == 0
+    assert len(wanted) == 20
 
 
 def test_the_headers_compile_as_cxx(prefix: Path, tmp_path: Path) -> None:
