@@ -28,8 +28,8 @@
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
     └── SinkError             results cannot be written                          (exit 7)
 
-Messages name the thing, its value, and the way out. The command line prints them on one line and
-ends with :attr:`EdgeError.exit_code`.
+Messages name the thing, its value, and the way out. The command line prints them on one line (a
+ConfigError on one for each mistake) and ends with :attr:`EdgeError.exit_code`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class EdgeError(Exception):
 
 
 class UsageError(EdgeError):
+    """A call, a command line or a value that cannot mean anything, whatever the machine."""
+
     exit_code = 2
 
 
@@ -91,15 +93,17 @@ class GraphError(UsageError):
 
 
 class ModelError(EdgeError):
+    """A model or its card is at fault; another model might do."""
+
     exit_code = 3
 
 
 class CardError(ModelError):
-    pass
+    """A card is wrong; the message has file, line, field, value and expectation."""
 
 
 class ModelNotFound(ModelError):
-    pass
+    """No card answers a reference, or a model's file is not there; says how to get it."""
 
 
 class UnknownModel(GraphError, ModelNotFound):
@@ -109,7 +113,7 @@ class UnknownModel(GraphError, ModelNotFound):
 
 
 class ModelInvalid(ModelError):
-    pass
+    """The runtime cannot read the file, or its outputs are not what the card says."""
 
 
 class ModelUnsupported(ModelError):
@@ -121,7 +125,7 @@ class ModelUnsupported(ModelError):
 
 
 class DigestMismatch(ModelError):
-    pass
+    """Bytes differ from the SHA-256 that a card or a catalogue names."""
 
 
 class BackendError(EdgeError):
@@ -153,19 +157,23 @@ class BackendUnavailable(BackendError):
 
 
 class DeviceUnavailable(BackendError):
-    pass
+    """There is no such device here, or this runtime cannot use it."""
 
 
 class DeviceBusy(BackendError):
+    """The device is another process's for now."""
+
     retryable = True
 
 
 class DeviceLost(BackendError):
+    """The device has gone while it was in use; it may come back."""
+
     retryable = True
 
 
 class PrepareFailed(BackendError):
-    pass
+    """The runtime read the model but cannot compile or load it; *detail* has its words."""
 
 
 class CacheInvalid(BackendError):
@@ -179,19 +187,21 @@ class InputMismatch(BackendError):
 
 
 class OutOfMemory(BackendError):
+    """The machine or the device has no memory for a model or an inference."""
+
     retryable = True
 
 
 class DeadlineExceeded(BackendError):
-    pass
+    """An inference was given up because its time had passed."""
 
 
 class Cancelled(BackendError):
-    pass
+    """What was asked to stop has stopped: a preparation, an inference, a start."""
 
 
 class InferFailed(BackendError):
-    pass
+    """The runtime failed on inputs that fit; *detail* has its words."""
 
 
 class WorkerCrashed(BackendError):
@@ -201,6 +211,8 @@ class WorkerCrashed(BackendError):
 
 
 class CaptureError(EdgeError):
+    """A source cannot be opened, read or decoded; the message hides its credentials."""
+
     exit_code = 5
 
 
@@ -213,15 +225,15 @@ class RingError(EdgeError):
 
 
 class RingBusy(RingError):
-    pass
+    """Another process writes the ring, or there is no place or slot for one more."""
 
 
 class RingInvalid(RingError):
-    pass
+    """What has the ring's name is none: hostile, truncated, foreign, another version."""
 
 
 class RingStale(RingError):
-    pass
+    """The writer has moved to a larger segment: open the ring again."""
 
 
 class AdmissionRefused(EdgeError):
@@ -233,8 +245,12 @@ class AdmissionRefused(EdgeError):
 
 
 class NetworkUnavailable(EdgeError):
+    """A package registry cannot be reached, or broke off."""
+
     exit_code = 6
 
 
 class SinkError(EdgeError):
+    """Results cannot be written, or not by this process."""
+
     exit_code = 7

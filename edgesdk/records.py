@@ -152,6 +152,8 @@ class CameraFrames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApplicationSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What one application made of its cameras, by their names."""
+
     cameras: dict[str, CameraFrames]
 
 
@@ -168,6 +170,8 @@ class CameraSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an operator took, over *count* runs on all cameras."""
+
     p50_ms: Milliseconds
     p99_ms: Milliseconds
     count: Count
@@ -223,6 +227,8 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The error: its class in :mod:`edgesdk.errors`, what people are told, the exit code."""
+
     class_: str = msgspec.field(name="class")
     message: str
     exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]

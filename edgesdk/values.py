@@ -57,6 +57,7 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Detections:
+        """No rows, without track ids."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), ())
 
     def __len__(self) -> int:
@@ -118,6 +119,7 @@ class Detections:
         )
 
     def to_json(self) -> JsonValue:
+        """``{"type": "detections", "items": [...]}``, an item a row."""
         rows = []
         for i in range(len(self)):
             row: dict[str, JsonValue] = {
@@ -149,6 +151,7 @@ class Classification:
     scores: tuple[float, ...]
 
     def to_json(self) -> JsonValue:
+        """``{"type": "classification", "items": [...]}``, best first."""
         items = [
             {"label_id": i, "label": name, "score": round(score, 5)}
             for i, name, score in zip(self.label_ids, self.labels, self.scores, strict=True)
@@ -163,6 +166,7 @@ class Embedding:
     vector: NDArray[np.float32]
 
     def to_json(self) -> JsonValue:
+        """``{"type": "embedding", "vector": [...]}``."""
         return {"type": "embedding", "vector": [round(float(v), 6) for v in self.vector]}
 
 
@@ -173,6 +177,7 @@ class RawOutputs:
     arrays: Mapping[str, NDArray[Any]]
 
     def to_json(self) -> JsonValue:
+        """``{"type": "raw", "arrays": {...}}``: each with shape, dtype and data in C order."""
         return {
             "type": "raw",
             "arrays": {
@@ -190,4 +195,5 @@ class Measurement:
     fields: Mapping[str, JsonValue]
 
     def to_json(self) -> JsonValue:
+        """The fields, and *kind* as ``type``."""
         return {"type": self.kind, **plain(self.fields)}

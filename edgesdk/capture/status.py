@@ -10,6 +10,8 @@ __all__ = ["CameraState", "CameraStatus"]
 
 
 class CameraState(str, Enum):
+    """What a camera is doing; the values are the contract's words."""
+
     CONNECTING = "connecting"
     STREAMING = "streaming"
     STALLED = "stalled"

@@ -77,4 +77,5 @@ class Bell:
         raise RingBusy(f"bell {self.name!r} has {lib.EDGE_BELL_TAGS} rings already")
 
     def dismiss(self, tag: int) -> None:
+        """The reader with *tag* no longer rings this bell."""
         self._readers.pop(tag, None)

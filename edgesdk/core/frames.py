@@ -29,6 +29,8 @@ class PixelFormat(IntEnum):
 
 
 class ColourSpace(IntEnum):
+    """Which matrix made the YUV of a frame."""
+
     UNKNOWN = lib.EDGE_COLOUR_UNKNOWN
     BT601 = lib.EDGE_COLOUR_BT601
     BT709 = lib.EDGE_COLOUR_BT709
@@ -37,6 +39,8 @@ class ColourSpace(IntEnum):
 
 
 class ColourRange(IntEnum):
+    """Whether luma is 16 to 235 (limited) or 0 to 255 (full)."""
+
     UNKNOWN = lib.EDGE_RANGE_UNKNOWN
     LIMITED = lib.EDGE_RANGE_LIMITED
     FULL = lib.EDGE_RANGE_FULL
@@ -75,6 +79,7 @@ class Frame:
 
     @property
     def properties(self) -> FrameProperties:
+        """What the writer said of the frame; may be read after its release."""
         found = self._properties
         if found is None:
             held = self._held

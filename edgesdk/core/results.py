@@ -94,6 +94,7 @@ class ResultWriter:
         check(lib.edge_results_publish(self._writer, record), f"results of {self.name!r}")
 
     def close(self, unlink: bool = True) -> None:
+        """Closes the ring of results, and removes its name if *unlink*; idempotent."""
         if self._writer is not None:
             lib.edge_results_writer_close(self._writer, unlink)
             self._writer = None
@@ -135,6 +136,7 @@ class ResultReader:
         return int(lib.edge_results_lost(self._open()))
 
     def close(self) -> None:
+        """Idempotent; records that were taken stay."""
         if self._reader is not None:
             lib.edge_results_reader_close(self._reader)
             self._reader = None

@@ -263,6 +263,7 @@ class RingReader:
 
     @property
     def writer_alive(self) -> bool:
+        """Whether a process has the ring open for writing now."""
         return bool(self._read_info().writer)
 
     @property

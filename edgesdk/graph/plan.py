@@ -78,6 +78,7 @@ class PlannedOperator:
 
     @property
     def card_digest(self) -> str | None:
+        """Of its model's card; None without a model."""
         return None if self.model is None else str(self.model.digest)
 
     @property
@@ -150,6 +151,7 @@ class Plan:
         object.__setattr__(self, "selectors_of", MappingProxyType(chosen))
 
     def applications_on(self, camera: str) -> tuple[str, ...]:
+        """The applications that run on *camera*."""
         return tuple(app for app, where in self.outputs if where == camera)
 
     def outputs_of(self, application: str, camera: str, passed: AbstractSet[int]) -> dict[str, int]:

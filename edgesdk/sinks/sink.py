@@ -106,10 +106,14 @@ class Sink:
         self._thread = threading.Thread(target=self._run, name=f"{THREAD_NAME}{name}", daemon=True)
 
     def start(self) -> None:
+        """Begins to deliver, on a thread of its own. Raises SinkError or UsageError where it
+        never can.
+        """
         self._receiver.open()
         self._thread.start()
 
     def put(self, record: Record) -> None:
+        """Takes a record on its way; never blocks, never raises. Any thread."""
         try:
             self._outbox.put(record_id(record), self._receiver.route(record), encode(record))
         except Exception as error:
@@ -148,6 +152,7 @@ class Sink:
             self._state = "closed"
 
     def stats(self) -> SinkStats:
+        """Where it stands now. Any thread."""
         counts = self._outbox.counts()
         with self._lock:
             return SinkStats(

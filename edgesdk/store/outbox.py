@@ -61,7 +61,9 @@ class Outbox(Protocol):
     def wake(self) -> None:
         """End a :meth:`wait`."""
 
-    def counts(self) -> OutboxCounts: ...
+    def counts(self) -> OutboxCounts:
+        """What it holds and has discarded, now."""
+        ...
 
     def close(self, timeout: float) -> None:
         """Write what is in memory to the disk, if there is one. Puts are discarded from now on."""
