@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from edgesdk.durations import parse_duration
 from edgesdk.errors import CaptureError, UsageError
 from edgesdk.redaction import credentials, redact
 
@@ -20,10 +21,9 @@ __all__ = ["Kind", "Source", "parse_source"]
 
 RAW_FORMATS = {".264": "h264", ".h264": "h264", ".265": "hevc", ".h265": "hevc"}
 
-_RING_NAME = re.compile(r"[a-z0-9._-]{1,64}")
+_RING_NAME = re.compile(r"[a-z0-9._-]{1,63}")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _OPTIONS = re.compile(r"[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m)?")
 _EXPECTED = (
     "a file, rtsp://, rtsps://, http://, https://, v4l2:/dev/video0, gst:PIPELINE, ring:NAME "
     "or synthetic:"
@@ -171,7 +171,7 @@ def _ring(text: str, shown: str) -> Source:
     name, options = _split_options(text)
     if not _RING_NAME.fullmatch(name):
         raise UsageError(
-            f"source {shown!r}: a ring's name has 1 to 64 characters of a-z, 0-9, '.', '_', '-'"
+            f"source {shown!r}: a ring's name has 1 to 63 characters of a-z, 0-9, '.', '_', '-'"
         )
     return _build(Kind.RING, name, shown, options, {"timeout": _TIMEOUT})
 
@@ -251,9 +251,10 @@ def _build(
 
 def _seconds(low: float, high: float) -> Reader:
     def read(text: str) -> float:
-        match = _DURATION.fullmatch(text.strip())
-        unit = {"ms": 1e-3, "s": 1.0, "m": 60.0, None: 1.0}
-        value = float(match[1]) * unit[match[2]] if match else math.nan
+        try:
+            value = parse_duration(f"{text}s" if text[-1:].isdigit() else text) / 1e9
+        except ValueError:
+            value = math.nan
         if not low <= value <= high:
             raise ValueError(f"expected a time of {low:g}s to {high:g}s, such as 500ms or 2s")
         return value

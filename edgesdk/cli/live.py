@@ -24,7 +24,6 @@ __all__ = ["Teller", "foreground", "in_background", "run_until_done", "telling"]
 
 _START_CANCEL_S = 1.0
 _REFRESH_S = 0.25
-_LINE_EVERY_S = 5.0
 
 Teller = Callable[[str, "float | None"], None]
 

@@ -68,6 +68,7 @@ def test_only_files_and_scenes_end_and_only_a_fast_pace_is_lossless() -> None:
         ("http://host/?edge.interval=0s", "0.01s to 86400s"),
         ("http://", "no host"),
         ("ring:Front Door", "a-z, 0-9"),
+        ("ring:" + 64 * "x", "1 to 63 characters"),
         ("v4l2:video0", "v4l2:/dev/video0"),
         ("gst:", "no pipeline"),
         ("synthetic:?width=10", "64 to 16384"),
