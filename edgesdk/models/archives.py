@@ -71,7 +71,7 @@ def publish(blocks: Iterator[bytes], sha256: str, target: Path) -> None:
 def storage_error(error: OSError, path: Path) -> ModelError:
     return ModelError(
         f"cannot write {path}: {(error.strerror or str(error)).lower()}; "
-        "make room there, or say another cache directory with --cache"
+        "make room there, or set XDG_CACHE_HOME to another place"
     )
 
 
