@@ -37,10 +37,8 @@ def demo(
     from edgesdk.cli.live import in_background, run_until_done, telling
     from edgesdk.cli.run import check_written, run_settings
     from edgesdk.cli.summary import NOTHING, summary_lines
-    from edgesdk.log import log_to_stderr
     from edgesdk.records import DemoSummary, encode_line
 
-    log_to_stderr(verbose=False)
     results = _fresh_results(out)
     summary, crowd, picture = NOTHING, 0, None
     video: list[Path] = []

@@ -21,6 +21,7 @@ import typer
 from edgesdk import __version__
 from edgesdk.cli.interrupts import clear_shared_memory, interrupts
 from edgesdk.errors import ConfigError, EdgeError, UsageError
+from edgesdk.log import log_to_stderr
 
 __all__ = ["command_line", "main"]
 
@@ -108,6 +109,7 @@ def _end(words: list[str]) -> int:
     """Runs the line and returns its exit code."""
     completing = os.environ.get("COMP_WORDS", "") + os.environ.get("_TYPER_COMPLETE_ARGS", "")
     code = 1
+    log_to_stderr(verbose=False)
     try:
         first = next((word for word in words if not word.startswith("-")), "")
         answer = command_line({first, *completing.split()})(

@@ -61,7 +61,8 @@ def run(
 
     _check_positive("--duration", duration)
     _check_positive("--frames", frames)
-    log_to_stderr(verbose=verbose)
+    if verbose:
+        log_to_stderr(verbose=True)
     settings = run_settings(config, state, web)
     named = _cameras(camera or ())
     made: list[Node] = []

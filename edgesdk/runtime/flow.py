@@ -2,7 +2,7 @@
 
 A :class:`CameraFlow` belongs to the dispatcher: all its methods run on that thread, and nothing in
 it blocks. What takes time (inference, the user's own operators) is handed to other threads and
-comes back through :meth:`CameraFlow.finished`.
+comes back as a call on the dispatcher.
 """
 
 from __future__ import annotations
