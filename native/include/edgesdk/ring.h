@@ -118,7 +118,8 @@ EDGE_API uint32_t edge_ring_epoch(const edge_ring_writer *writer);
 EDGE_API int edge_ring_end(edge_ring_writer *writer);
 
 /* Waits until every living reader has taken or passed the newest frame, at most `timeout`: 1 if so
- * (also with no reader), 0 if not. For sources that can wait, such as a file. Blocks. */
+ * (also with no reader; one that has yet to follow to a new segment is none), 0 if not. For sources
+ * that can wait, such as a file. Blocks. */
 EDGE_API int edge_ring_wait_taken(edge_ring_writer *writer, edge_ns timeout);
 
 /* Closes a writer; NULL is allowed. With `unlink` the name goes too, and readers get what is left,
