@@ -14,6 +14,7 @@ from edgesdk.runtime.results import record, stage_times
 from edgesdk.runtime.sequencer import Sequencer
 from edgesdk.runtime.task import Missing, Task, Wanted, worst
 from edgesdk.snapshot import Histogram
+from edgesdk.values import Detections, Measurement, plain
 
 __all__ = ["Delivery", "Outlet"]
 
@@ -120,9 +121,25 @@ class Outlet:
 def _unsayable(outputs: Mapping[str, Any]) -> str | None:
     """Why *outputs* cannot become a record: what the user's own operators give may be anything."""
     for name, value in outputs.items():
-        if not hasattr(value, "to_json"):
-            try:
-                encode(value)
-            except (TypeError, ValueError, OverflowError):
-                return f"output {name!r} is a {type(value).__name__}, which has no JSON form"
+        if not _has_json_form(_of_users(value)):
+            kind = type(value).__name__
+            what = "and what it holds" if hasattr(value, "to_json") else "which"
+            return f"output {name!r} is a {kind}, {what} has no JSON form"
     return None
+
+
+def _has_json_form(value: Any) -> bool:
+    try:
+        encode(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _of_users(value: Any) -> Any:
+    """The part of *value* that the user's own code may have put there."""
+    if isinstance(value, Measurement):
+        return plain(value.fields)
+    if isinstance(value, Detections):
+        return plain(value.attributes)
+    return None if hasattr(value, "to_json") else value

@@ -179,6 +179,45 @@ def test_output_that_json_cannot_say_fails_its_frame_with_the_reason(
     assert "output 'odd' is a object, which has no JSON form" in found[1]["reason"]
 
 
+def test_measurement_that_json_cannot_say_fails_its_frame_and_spares_the_summary(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    @edge.operator(version=1)
+    def odd(found: edge.Detections) -> edge.Measurement:
+        return edge.Measurement("odd", {"thing": object()})
+
+    @edge.app(deadline="2s")
+    def careless(camera: edge.Camera) -> dict[str, object]:
+        return {"odd": camera.detect(cards.cells).apply(odd)}
+
+    out = tmp_path / "out.jsonl"
+    summary = run([careless], {"cam": SCENE.format(frames=3)}, out=out)
+    assert summary.applications["careless"].cameras["cam"].frames.failed == 3
+    assert (
+        "output 'odd' is a Measurement, and what it holds has no JSON form"
+        in records(out)[0]["reason"]
+    )
+
+
+def test_operator_that_exits_fails_its_frame_and_no_thread(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    @edge.operator(version=1)
+    def leaves(found: edge.Detections, info: edge.FrameInfo) -> edge.Measurement:
+        if info.sequence == 2:
+            raise SystemExit("enough")
+        return edge.Measurement("n", {"n": len(found)})
+
+    @edge.app(deadline="2s")
+    def leaving(camera: edge.Camera) -> dict[str, object]:
+        return {"n": camera.detect(cards.cells).apply(leaves)}
+
+    out = tmp_path / "out.jsonl"
+    run([leaving], {"cam": SCENE.format(frames=4)}, out=out)
+    assert [r["state"] for r in records(out)] == ["ok", "failed", "ok", "ok"]
+    assert "SystemExit: enough" in records(out)[1]["reason"]
+
+
 def test_stateful_operator_of_the_users_own_sees_frames_in_order(
     cards: Any, tmp_path: Path, records: Records
 ) -> None:

@@ -24,7 +24,7 @@ class CustomStep:
         self._operator = operator
         try:
             self._run = operator.start(params)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed(error) from error
 
     def step(self, *arguments: Any) -> Any:
@@ -39,7 +39,7 @@ class CustomStep:
             found = self._run(given, info)
         except EdgeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed(error) from error
         announced = self._operator.announced
         if announced is not None and not isinstance(found, announced):
