@@ -68,7 +68,7 @@ typedef struct {
 
 typedef struct {
     uint32_t weight;  /* share under overload, relative to other applications: 1 to 1000000 */
-    uint32_t archive; /* not 0: takes what live applications leave, and a floor of 2 % */
+    uint32_t archive; /* not 0: takes what live applications leave, and a floor of 1 % */
 } edge_sched_app_spec;
 
 typedef struct {
