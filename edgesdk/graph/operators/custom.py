@@ -49,7 +49,7 @@ class CustomStep:
             )
         return found
 
-    def _failed(self, error: Exception) -> GraphError:
+    def _failed(self, error: BaseException) -> GraphError:
         operator = self._operator
         place = Place.of_traceback(error.__traceback__, operator.place.file) or operator.place
         said = str(error).splitlines()[0] if str(error) else "no message"
