@@ -95,7 +95,7 @@ class Scheduler:
     def add_app(self, weight: float = 1.0, *, archive: bool = False) -> int:
         """An application with its share under overload, relative to the others (0.001 to 1000).
 
-        An *archive* application takes what the live ones leave, and at least 2 %.
+        An *archive* application takes what the live ones leave, and at least 1 %.
         """
         if not 0.001 <= weight <= 1000:
             raise UsageError(f"weight is {weight}; it must be between 0.001 and 1000")
