@@ -234,8 +234,11 @@ def test_entries_open_at_a_kill_become_failures_of_the_restart(
     (tmp_path / "stuck.py").write_text(
         "import time\n"
         "import edgesdk as edge\n"
-        "@edge.operator(version=1)\n"
-        "def hangs(found: edge.Detections, info: edge.FrameInfo) -> edge.Measurement:\n"
+        # Stateful, since only those see frames in order.
+        "@edge.operator(version=1, state=dict)\n"
+        "def hangs(\n"
+        "    state: dict, found: edge.Detections, info: edge.FrameInfo\n"
+        ") -> edge.Measurement:\n"
         "    if info.sequence > 5:\n"
         "        time.sleep(60)\n"
         "    return edge.Measurement('n', {'n': 1})\n"
