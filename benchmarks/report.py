@@ -2,7 +2,7 @@
 
 usage: python benchmarks/report.py [OUTPUT]
 
-Ten minutes on two cores. Nothing in the page is written by hand: what each benchmark should reach
+Minutes on two cores. Nothing in the page is written by hand: what each benchmark should reach
 stands here, what it reached is its output.
 """
 
@@ -37,6 +37,11 @@ def benchmarks(native: Path) -> list[Benchmark]:
             "Ring, in C",
             "Reach: push at most 40 ns, pop at most 20 ns, on one thread; no page fault.",
             (str(native / "bench" / "ring_bench"),),
+        ),
+        Benchmark(
+            "Ring, through cffi",
+            "What Python pays at the ring, beside one call and beside a queue within one process.",
+            script("ring_calls.py"),
         ),
         Benchmark(
             "Hand-over of 1080p frames between processes, from Python",
