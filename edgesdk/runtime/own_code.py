@@ -1,8 +1,9 @@
 """The user's own operators: one thread an application, so that a slow one slows no other.
 
-An application's operators are called one at a time and in order: they need no locks. What one
-raises fails that frame for that application and nothing else; one that never returns costs its
-application all further frames, and no other anything.
+An application's operators are called one at a time, so they need no locks: those with state in the
+order of capture, the others as their values come. What one raises fails that frame for that
+application and nothing else; one that never returns costs its application all further frames, and
+no other anything.
 """
 
 from __future__ import annotations
