@@ -137,9 +137,19 @@ def _schema_of(kind: Any, *, required: bool, definition: bool = False) -> dict[s
     return {**whole, "$defs": dict(parts)}
 
 
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+
+
 def _make_portable(part: Any) -> None:
-    """Docstrings without markup, and regular expressions as JSON Schema has them (ECMA-262)."""
+    """Docstrings without markup, and regular expressions as JSON Schema has them (ECMA-262).
+
+    Whole bounds are integers: which of Meta(ge=0) and Meta(ge=0.0) a type gets, being equal and so
+    one in typing's cache, depends on what was imported first.
+    """
     if isinstance(part, dict):
+        for bound in _BOUNDS & part.keys():
+            if isinstance(part[bound], float) and part[bound].is_integer():
+                part[bound] = int(part[bound])
         if isinstance(part.get("description"), str):
             plain = _MARKUP.sub(r"\1", part["description"])
             part["description"] = " ".join(plain.split())

@@ -44,7 +44,9 @@ def load_application(address: str) -> Application[Any]:
         raise GraphError(f"{where}: {name} is no application; write @edge.app above it")
     if other is not None:
         raise GraphError(f"{where}: {name} is {other!r:.40}, not an application")
-    raise GraphError(f"{where}: has no {name!r}{did_you_mean(name, found)}; {_which(where, found)}")
+    meant = did_you_mean(name, found)
+    joint = " " if meant.endswith("?") else "; "
+    raise GraphError(f"{where}: has no {name!r}{meant}{joint}{_which(where, found)}")
 
 
 def _which(where: str, found: dict[str, Application[Any]]) -> str:

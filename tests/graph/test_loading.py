@@ -70,7 +70,7 @@ def test_no_such_name(write: Write) -> None:
 
 def test_a_name_that_is_no_application(write: Write) -> None:
     file = write(TWO)
-    assert message(f"{file}:other") == "app.py: other is a int, not an application"
+    assert message(f"{file}:other") == "app.py: other is 3, not an application"
     assert message(f"{file}:f") == "app.py: f is no application; write @edge.app above it"
 
 
