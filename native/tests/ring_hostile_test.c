@@ -59,8 +59,10 @@ struct lie {
     int error;
 };
 #define LIE(field, lie_value, code)                                                                \
-    {offsetof(struct ring_header, field), sizeof(((struct ring_header *)0)->field), lie_value,     \
-     -(code)}
+    {                                                                                              \
+        offsetof(struct ring_header, field), sizeof(((struct ring_header *)0)->field), lie_value,  \
+            -(code)                                                                                \
+    }
 
 static void a_hostile_header_is_refused_by_readers_and_replaced_by_a_writer(void)
 {
