@@ -26,10 +26,18 @@ RESULT = re.compile(
 )
 
 
-def build(folder: Path, *, static: bool = True) -> Path:
+def need(*tools: str) -> None:
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+
+
+def build(folder: Path, *, compiler: str = "cc", toolchain: Path | None = None) -> Path:
     """libedgesdk, installed, and the app made with its own Makefile and pkg-config only."""
     configure = ["cmake", "-S", str(ROOT / "native"), "-B", str(folder / "build")]
     configure += ["-DEDGE_BUILD_TESTS=OFF", f"-DCMAKE_INSTALL_PREFIX={folder / 'prefix'}"]
+    if toolchain is not None:
+        configure.append(f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
     for command in (
         configure,
         ["cmake", "--build", str(folder / "build")],
@@ -40,16 +48,14 @@ def build(folder: Path, *, static: bool = True) -> Path:
     app = folder / "app"
     shutil.copytree(ROOT / "examples" / "firmware", app, ignore=shutil.ignore_patterns("camera"))
     environment = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent)}
-    make = ["make", "-C", str(app), *(["STATIC=1"] if static else [])]
+    make = ["make", "-C", str(app), f"CC={compiler}", "STATIC=1"]
     subprocess.run(make, check=True, capture_output=True, text=True, env=environment)
     return app / "camera"
 
 
 @pytest.fixture(scope="module")
 def camera_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for tool in ("cmake", "make", "pkg-config", "cc"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need("cmake", "make", "pkg-config", "cc")
     return build(tmp_path_factory.mktemp("firmware"))
 
 
@@ -193,29 +199,10 @@ def test_the_app_for_arm_runs_against_a_reader_on_this_machine(
     ring: str, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     compiler, emulator = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
-    for tool in (compiler, emulator, "pkg-config", "cmake"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    need(compiler, emulator, "cmake", "make", "pkg-config")
     toolchain = ROOT / "native" / "cmake" / "aarch64-linux.cmake"
-    configure = ["cmake", "-S", str(ROOT / "native"), "-B", str(tmp_path / "build")]
-    configure += ["-DEDGE_BUILD_TESTS=OFF", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
-    configure += [f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'prefix'}"]
-    for command in (
-        configure,
-        ["cmake", "--build", str(tmp_path / "build")],
-        ["cmake", "--install", str(tmp_path / "build")],
-    ):
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    (pc,) = (tmp_path / "prefix").rglob("edgesdk.pc")
-    shutil.copytree(ROOT / "examples" / "firmware", tmp_path / "app")
-    (tmp_path / "app" / "camera").unlink(missing_ok=True)
-    subprocess.run(
-        ["make", "-C", str(tmp_path / "app"), f"CC={compiler}", "STATIC=1"],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PKG_CONFIG_PATH": str(pc.parent)},
-    )
-    app = App([emulator, str(tmp_path / "app" / "camera"), ring])
+    camera = build(tmp_path, compiler=compiler, toolchain=toolchain)
+    app = App([emulator, str(camera), ring])
     wait_for(lambda: Path("/dev/shm", f"edgesdk.ring.{ring}").exists(), "the ring")
     reader = RingReader(ring)
     seen: list[int] = []
