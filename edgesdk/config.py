@@ -20,9 +20,13 @@ from edgesdk.toml.structs import Mistakes, nearest, read_struct
 __all__ = [
     "ApplicationConfig",
     "CameraConfig",
+    "ClusterConfig",
     "Config",
     "Duration",
+    "EmulatedConfig",
+    "EmulatedModel",
     "ListenAddress",
+    "MemberAddress",
     "NodeConfig",
     "OutboxConfig",
     "WebConfig",
@@ -46,6 +50,13 @@ Name = Annotated[
     msgspec.Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
         description="a name of letters, digits, '.', '_' and '-', 64 at most",
+    ),
+]
+MemberAddress = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\s:/]{1,255}:[0-9]{1,5}\Z",
+        description='HOST:PORT, such as "0.0.0.0:7440"',
     ),
 ]
 Folder = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a folder's path")]
@@ -109,6 +120,10 @@ class CameraConfig(msgspec.Struct, frozen=True, kw_only=True):
     slots: Annotated[
         int, msgspec.Meta(ge=2, le=256, description="a whole number of ring slots, 2 to 256")
     ] = 4
+    frames: Annotated[
+        Literal["node", "site", "cluster"],
+        msgspec.Meta(description='how far its frames may go: "node", "site" or "cluster"'),
+    ] = "cluster"
 
 
 class ApplicationConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +148,46 @@ class ApplicationConfig(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    exact: Annotated[bool, msgspec.Meta(description="true or false")] | None = None
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[cluster]``: how this node takes part in a cluster.
+
+    *listen* is for control, UDP and TCP; *data*, for frame groups, is the port after it if None.
+    """
+
+    bundle: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=4096, description="a node bundle's path")
+    ]
+    listen: MemberAddress = "0.0.0.0:7440"  # certificates guard it
+    data: MemberAddress | None = None
+    seeds: tuple[MemberAddress, ...] = ()
+    site: Annotated[
+        str, msgspec.Meta(max_length=64, description="a site's name, 64 characters at most")
+    ] = ""
+    discovery: Annotated[bool, msgspec.Meta(description="true or false")] = True
+
+
+class EmulatedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """``[emulated.models.NAME]``: a batch of b takes base * (overlap + (1 - overlap) * b)."""
+
+    base: Duration
+    overlap: Annotated[float, msgspec.Meta(ge=0, lt=1, description="a number in [0, 1)")] = 0.0
+    load: Duration | None = None
+
+
+class EmulatedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[emulated]``: a stand-in for an accelerator that is not there.
+
+    Results are real, padded to the stated service time. *residents*: how many models it holds.
+    """
+
+    name: Name
+    residents: Annotated[
+        int, msgspec.Meta(ge=1, le=64, description="a whole number of models, 1 to 64")
+    ] = 8
+    models: dict[str, EmulatedModel] = {}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +199,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxConfig = OutboxConfig()
     cameras: dict[Name, CameraConfig] = {}
     apps: dict[Name, ApplicationConfig] = {}
+    cluster: ClusterConfig | None = None
+    emulated: EmulatedConfig | None = None
 
 
 def load_config(path: str | Path) -> Config:
@@ -200,6 +257,7 @@ def _convert(kind: type[Any], value: Any) -> Any:
 
 
 def _check(config: Config, mistakes: Mistakes) -> None:
+    _check_addresses(config, mistakes)
     for name, camera in config.cameras.items():
         if wrong := _wrong_source(camera.uri):
             mistakes.add(("cameras", name, "uri"), f"cameras.{name}.uri: {wrong}")
@@ -214,6 +272,20 @@ def _check(config: Config, mistakes: Mistakes) -> None:
     for index, backend in enumerate(config.node.backends):
         if backend in config.node.backends[:index]:
             mistakes.add_value(("node", "backends", index), backend, "each backend once")
+
+
+def _check_addresses(config: Config, mistakes: Mistakes) -> None:
+    cluster = config.cluster
+    if cluster is None:
+        return
+    addresses: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("cluster", "listen"), cluster.listen),
+        (("cluster", "data"), cluster.data),
+    ]
+    addresses += [(("cluster", "seeds", i), seed) for i, seed in enumerate(cluster.seeds)]
+    for path, address in addresses:
+        if address is not None and not 0 < int(address.rpartition(":")[2]) < 65536:
+            mistakes.add_value(path, address, "a port of 1 to 65535")
 
 
 def _wrong_source(uri: str) -> str:
@@ -240,7 +312,11 @@ def _join_paths(config: Config, directory: Path) -> Config:
         name: msgspec.structs.replace(app, app=_joined_application(app.app, directory))
         for name, app in config.apps.items()
     }
-    return msgspec.structs.replace(config, node=node, cameras=cameras, apps=apps)
+    cluster = config.cluster
+    if cluster is not None:
+        bundle = str(directory / Path(cluster.bundle).expanduser())
+        cluster = msgspec.structs.replace(cluster, bundle=bundle)
+    return msgspec.structs.replace(config, node=node, cameras=cameras, apps=apps, cluster=cluster)
 
 
 def _joined_folder(folder: str | None, directory: Path) -> str | None:

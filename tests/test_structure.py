@@ -36,6 +36,11 @@ ALLOWED = {
     "runtime": BASE
     | {"capture", "models", "inference", "graph", "sinks", "store", "config", "snapshot"},
     "web": BASE | {"snapshot", "listen"},
+    "balance": {"errors", "core"},
+    "planner": BASE,
+    "sim": {"errors", "core", "durations", "records", "balance", "planner"},
+    "cluster": BASE
+    | {"balance", "config", "graph", "inference", "listen", "models", "runtime", "snapshot"},
     "testing": BASE | {"inference"},
 }
 HEAVY = ("av", "cv2", "openvino", "onnxruntime", "ai_edge_litert", "starlette", "uvicorn", "typer")

@@ -145,6 +145,7 @@ class _Builder:
         self._dec_hook = dec_hook
 
     def build(self, value: object, kind: Any, path: KeyPath) -> Any:
+        kind = _table_kind(kind)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self._struct(value, kind, path)
         if get_origin(kind) is dict and _is_struct(get_args(kind)[1]):
@@ -209,6 +210,13 @@ class _Builder:
 
 def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _table_kind(kind: Any) -> Any:
+    """*kind*, or the struct in it where it is a struct or None."""
+    structs = [part for part in get_args(kind) if _is_struct(part)]
+    is_optional = len(structs) == 1 and set(get_args(kind)) == {structs[0], type(None)}
+    return structs[0] if is_optional else kind
 
 
 def _description(kind: Any) -> str | None:

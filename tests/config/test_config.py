@@ -22,6 +22,7 @@ megabytes = 8
 uri = "rtsp://user:secret@host/stream"
 queue = 4
 slots = 8
+frames = "site"
 [cameras.yard]
 uri = "yard.mp4?loop=1"
 [apps.people]
@@ -31,6 +32,19 @@ deadline = "1.5s"
 weight = 2
 [apps.bags]
 app = "package.module:bags"
+exact = true
+[cluster]
+bundle = "cam1.bundle"
+listen = "127.0.0.1:7440"
+seeds = ["10.0.0.2:7440"]
+site = "hall"
+[emulated]
+name = "pi5"
+residents = 2
+[emulated.models.person]
+base = "100ms"
+overlap = 0.05
+load = "6s"
 """
 
 
@@ -55,6 +69,13 @@ def test_a_whole_file_becomes_a_config_with_paths_joined_to_its_folder(tmp_path)
     assert (people.deadline, people.weight) == (1_500_000_000, 2.0)
     assert people.cameras == ("door", "yard")
     assert (bags.app, bags.cameras, bags.deadline) == ("package.module:bags", None, None)
+    assert (people.exact, bags.exact) == (None, True)
+    assert (config.cameras["door"].frames, config.cameras["yard"].frames) == ("site", "cluster")
+    assert config.cluster is not None
+    assert config.cluster.bundle == str(tmp_path / "cam1.bundle")
+    assert (config.cluster.seeds, config.cluster.site) == (("10.0.0.2:7440",), "hall")
+    assert config.emulated is not None
+    assert config.emulated.models["person"].base == 100_000_000
 
 
 def test_an_empty_file_means_the_defaults():
@@ -130,6 +151,15 @@ def test_the_example_in_the_contract_is_valid():
             'such as "127.0.0.1:8080" or "[::1]:8080"; this node has no cluster identity, and '
             "without one nothing listens beyond loopback",
         ),
+        (
+            "[cluster]\nbundle = 'b'\nlisten = '0.0.0.0'",
+            'node.toml:3: cluster.listen = "0.0.0.0": expected HOST:PORT, such as "0.0.0.0:7440"',
+        ),
+        (
+            "[cluster]\nbundle = 'b'\nseeds = ['a:1', 'b:65536']",
+            'node.toml:3: cluster.seeds[1] = "b:65536": expected a port of 1 to 65535',
+        ),
+        ("[cluster]\n", "node.toml:1: [cluster] has no bundle: expected a node bundle's path"),
         ("[node]\nname = \n", "node.toml:2: not TOML: invalid value, in: name ="),
         ("x = " + "[" * 100_000, "node.toml:1: nested too deeply: expected tables of keys"),
     ],
