@@ -6,6 +6,7 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Generic, TypeVar, overload
@@ -58,8 +59,10 @@ class Application(Generic[Returned]):
         weight: float,
         cameras: tuple[str, ...] | None,
         place: Place,
+        rate: float | None = None,
     ) -> None:
         self.function = function
+        self.rate = rate
         self.name = name
         self.deadline_ns = deadline_ns
         self.weight = weight
@@ -74,6 +77,17 @@ class Application(Generic[Returned]):
     def wants(self, camera: str) -> bool:
         """Whether it wants the camera of this name."""
         return self.cameras is None or any(fnmatch.fnmatchcase(camera, c) for c in self.cameras)
+
+    def at_rate(self, fps: float) -> Application[Returned]:
+        """The same application over *fps* frames a second.
+
+        The fastest of its samples gets this rate and the others keep their ratio to it; where it
+        takes no samples, it is given one in so many frames of the camera.
+        """
+        rate = check.number("at_rate", "fps", fps, low=0, high=1000, above=True)
+        other = copy(self)
+        other.rate = rate
+        return other
 
     def __call__(self, camera: Camera) -> Returned:
         """Its streams over *camera*, for use within another application's function."""
@@ -94,10 +108,25 @@ class Application(Generic[Returned]):
 
         :raises GraphError: names operator, parameter, value and the line of the user's code.
         """
-        build = Build(self.name, camera, self.place)
+        if self.rate is None:
+            return self._build(camera, pace=1.0, presampled=None)
+        fastest = max(self._written_rates(camera), default=None)
+        if fastest is None:
+            return self._build(camera, pace=1.0, presampled=self.rate)
+        return self._build(camera, pace=self.rate / fastest, presampled=None)
+
+    def _written_rates(self, camera: str) -> list[float]:
+        built = self._build(camera, pace=1.0, presampled=None)
+        return next(iter(built.outputs.values())).node.build.rates
+
+    def _build(self, camera: str, *, pace: float, presampled: float | None) -> BuiltApplication:
+        build = Build(self.name, camera, self.place, pace=pace)
         source = Node("camera", "source", build, self.place, "frames")
+        frames = Camera(source)
+        if presampled is not None:
+            frames = Camera(source, frames.sample(fps=presampled)._selectors)
         try:
-            returned = self(Camera(source))
+            returned = self(frames)
         except UnknownOperator as error:
             raise GraphError(str(error)) from None
         except EdgeError:

@@ -37,6 +37,8 @@ class Build:
     place: Place
     sinks: list[Sink] = field(default_factory=list)
     entered: list[str] = field(default_factory=list)  # applications whose functions are running
+    pace: float = 1.0  # what each sample's rate is multiplied by
+    rates: list[float] = field(default_factory=list)  # of the samples, as they were written
 
     def __str__(self) -> str:
         return f"application {self.application!r} on camera {self.camera!r}"

@@ -34,7 +34,9 @@ class Frames(Stream[NDArray[np.uint8]], gives="frames", what="frames"):
         time if it is early by at most a twentieth of the period. Equal rates pick equal frames.
         """
         rate = check.number("sample", "fps", fps, low=0, high=1000, above=True)
-        return self._select("sample", {"fps": rate})
+        build = self._node.build
+        build.rates.append(rate)
+        return self._select("sample", {"fps": rate * build.pace})
 
     @check.call_checked
     def gate(
