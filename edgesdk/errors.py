@@ -25,8 +25,14 @@
     │   ├── RingInvalid       hostile, truncated, foreign or of another version
     │   └── RingStale         the writer moved to a larger segment: open it again
     ├── AdmissionRefused      a deadline that this node can never keep
+    ├── WireError             bytes of another node that are not what they should be
+    ├── MessageError          bytes from a peer that are no message
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
-    └── SinkError             results cannot be written                          (exit 7)
+    ├── SinkError             results cannot be written                          (exit 7)
+    └── ClusterError          a cluster's certificates, members or messages      (exit 8)
+        ├── BundleError       a bundle or the operator's folder: file, what is wrong
+        ├── PeerError         a node that does not answer as it should; *cause* says why
+        └── MalformedMessage  bytes of a peer that mean nothing
 
 Messages name the thing, its value, and the way out. The command line prints them on one line (a
 ConfigError on one for each mistake) and ends with :attr:`EdgeError.exit_code`.
@@ -40,10 +46,12 @@ __all__ = [
     "AdmissionRefused",
     "BackendError",
     "BackendUnavailable",
+    "BundleError",
     "CacheInvalid",
     "Cancelled",
     "CaptureError",
     "CardError",
+    "ClusterError",
     "ConfigError",
     "DeadlineExceeded",
     "DeviceBusy",
@@ -54,12 +62,14 @@ __all__ = [
     "GraphError",
     "InferFailed",
     "InputMismatch",
+    "MessageError",
     "ModelError",
     "ModelInvalid",
     "ModelNotFound",
     "ModelUnsupported",
     "NetworkUnavailable",
     "OutOfMemory",
+    "PeerError",
     "PrepareFailed",
     "RingBusy",
     "RingError",
@@ -68,6 +78,7 @@ __all__ = [
     "SinkError",
     "UnknownModel",
     "UsageError",
+    "WireError",
     "WorkerCrashed",
 ]
 
@@ -244,6 +255,10 @@ class AdmissionRefused(EdgeError):
         self.needed_ns = needed_ns
 
 
+class WireError(EdgeError):
+    """What another node sent is malformed, too large, or not what was asked for."""
+
+
 class NetworkUnavailable(EdgeError):
     """A package registry cannot be reached, or broke off."""
 
@@ -254,3 +269,45 @@ class SinkError(EdgeError):
     """Results cannot be written, or not by this process."""
 
     exit_code = 7
+
+
+class ClusterError(EdgeError):
+    """A cluster's certificates, members or messages are at fault."""
+
+    exit_code = 8
+
+
+class BundleError(ClusterError):
+    """A node's bundle or the operator's folder cannot be used; the message names file and way out."""
+
+
+Cause = Literal[
+    "another cluster",
+    "expired",
+    "clock",
+    "removed",
+    "role",
+    "not listening",
+    "unreachable",
+    "silent",
+    "refused",
+    "protocol",
+]
+
+
+class PeerError(ClusterError):
+    """A node does not answer as it should.
+
+    *cause*: ``another cluster`` (certificates of two clusters met), ``expired``, ``clock`` (a
+    certificate is not valid yet: a clock is wrong), ``removed`` (revoked), ``role`` (not allowed to
+    ask this), ``not listening`` (the machine says so), ``unreachable`` (no way there), ``silent``
+    (no answer in time), ``refused`` (it answered that it will not), ``protocol`` (no edgesdk).
+    """
+
+    def __init__(self, message: str, *, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause: Cause = cause
+
+
+class MalformedMessage(ClusterError):
+    """Bytes of a peer that mean nothing: truncated, oversized, of another version or forged."""
