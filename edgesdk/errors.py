@@ -26,7 +26,7 @@
     │   └── RingStale         the writer moved to a larger segment: open it again
     ├── AdmissionRefused      a deadline that this node can never keep
     ├── WireError             bytes of another node that are not what they should be
-    ├── MessageError          bytes from a peer that are no message
+    │   └── MessageError      a datagram of the balancer's that is none
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
     ├── SinkError             results cannot be written                          (exit 7)
     └── ClusterError          a cluster's certificates, members or messages      (exit 8)
@@ -257,6 +257,10 @@ class AdmissionRefused(EdgeError):
 
 class WireError(EdgeError):
     """What another node sent is malformed, too large, or not what was asked for."""
+
+
+class MessageError(WireError):
+    """A datagram is not one that a balancer sends: cut short, out of range, another protocol."""
 
 
 class NetworkUnavailable(EdgeError):
