@@ -21,16 +21,20 @@ _TASKS = {"infer": "raw"}
 
 
 def compile_applications(
-    applications: Iterable[tuple[Application[Any], str]], resolve: Callable[[str], Card]
+    applications: Iterable[tuple[Application[Any], str]],
+    resolve: Callable[[str], Card],
+    since: Mapping[tuple[str, str], int] = MappingProxyType({}),
 ) -> Plan:
     """Compiles (application, camera name) pairs to one plan, in which equal operators are one.
 
-    resolve: from a model reference to its card; raises ModelError where there is none.
+    resolve: from a model reference to its card; raises ModelError where there is none. since: by
+    names of application and camera, when that pair was begun, 0 where it does not say: operators
+    with state are one only where they were begun together.
 
     :raises GraphError: an application is wrong: operator, parameter, and ``file:line``.
     :raises UnknownModel: a GraphError and ModelNotFound in one.
     """
-    compiler = _Compiler(resolve)
+    compiler = _Compiler(resolve, since)
     for application, camera in applications:
         compiler.add(application, camera)
     return compiler.finish()
@@ -39,8 +43,9 @@ def compile_applications(
 @dataclass
 class _Compiler:
     resolve: Callable[[str], Card]
+    since: Mapping[tuple[str, str], int]
     operators: list[PlannedOperator] = field(default_factory=list)
-    by_id: dict[tuple[str, str], int] = field(default_factory=dict)
+    by_id: dict[tuple[str, str, int], int] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
     applications: dict[str, Application[Any]] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
@@ -185,7 +190,11 @@ class _Adding:
             inputs=[operators[i].id for i in inputs],
             selectors=[operators[i].id for i in selectors],
         )
-        index = self.compiler.by_id.get((self.camera, identity))
+        since = max((operators[i].since for i in inputs), default=0)
+        if node.role == "stateful":
+            since = self.compiler.since.get((self.application, self.camera), 0)
+        key = self.camera, identity, since
+        index = self.compiler.by_id.get(key)
         if index is not None:
             known = operators[index]
             places = known.places if node.place in known.places else (*known.places, node.place)
@@ -194,7 +203,7 @@ class _Adding:
             )
             return index
         index = len(operators)
-        self.compiler.by_id[self.camera, identity] = index
+        self.compiler.by_id[key] = index
         operators.append(
             PlannedOperator(
                 index=index,
@@ -210,6 +219,7 @@ class _Adding:
                 applications=frozenset({self.application}),
                 places=(node.place,),
                 custom=custom,
+                since=since,
             )
         )
         return index

@@ -8,7 +8,8 @@ import importlib.util
 import linecache
 import os
 import sys
-from types import ModuleType
+from importlib.machinery import SourceFileLoader
+from types import CodeType, ModuleType
 from typing import Any
 
 from edgesdk.errors import EdgeError, GraphError
@@ -17,12 +18,15 @@ from edgesdk.graph.place import Place, did_you_mean
 
 __all__ = ["load_application"]
 
+# Of which text a module was made: files are read again while an agent runs.
+_TEXT = "__edgesdk_text__"
+
 
 def load_application(address: str) -> Application[Any]:
     """The application at *address*. NAME may be left out where a file has one application only.
 
     The file is run as a module of its own, with its directory on the import path, as Python does
-    with a script.
+    with a script. It is run again where its text has changed since.
 
     :raises GraphError: no such file or name, or running it failed; in one line, with the place.
     """
@@ -63,25 +67,45 @@ def _run_file(file: str) -> ModuleType:
         raise GraphError(f"{file}: no such file (looked in {os.getcwd()})")
     name = "edgesdk_app_" + hashlib.sha256(path.encode()).hexdigest()[:12]
     known = sys.modules.get(name)
-    if known is not None:
+    text = _digest(file, path)
+    if known is not None and vars(known).get(_TEXT) == text:
         return known
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_AsItIs(name, path))
     if spec is None or spec.loader is None:
         raise GraphError(f"{file}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     directory = os.path.dirname(path)
     if directory not in sys.path:
         sys.path.insert(0, directory)
+    vars(module)[_TEXT] = text
     sys.modules[name] = module
     linecache.checkcache(path)  # ids are made of the source: of this one, not of an earlier one
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
+        if known is not None:
+            sys.modules[name] = known
         if isinstance(error, (KeyboardInterrupt, EdgeError)):
             raise
         raise _failed(file, path, error) from error
     return module
+
+
+class _AsItIs(SourceFileLoader):
+    """Runs the text that is there: bytecode of a text written in the same second is another's."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+
+def _digest(file: str, path: str) -> str:
+    try:
+        with open(path, "rb") as text:
+            return hashlib.sha256(text.read()).hexdigest()
+    except OSError as error:
+        raise GraphError(f"{file}: {error.strerror}") from None
 
 
 def _import(where: str) -> ModuleType:

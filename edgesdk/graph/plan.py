@@ -59,7 +59,8 @@ class PlannedOperator:
 
     inputs: indices of those whose values it takes. selectors: indices of those that must all have
     passed before a selector or stateful operator steps; stateless ones run where a consumer wants
-    them. gives: its value's type. params: plain data. origin: the applications' own lines.
+    them. gives: its value's type. params: plain data. origin: the applications' own lines. since:
+    when the state that its value rests on was begun (see :func:`compile_applications`).
     """
 
     index: int
@@ -75,6 +76,12 @@ class PlannedOperator:
     applications: frozenset[str]
     places: tuple[Place, ...]
     custom: Operator[Any, Any] | None = None
+    since: int = 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What it is on its camera, in this plan and in later ones: its id, and since when."""
+        return self.id, self.since
 
     @property
     def card_digest(self) -> str | None:

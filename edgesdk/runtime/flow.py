@@ -89,7 +89,10 @@ class StageClock:
 
 
 class CameraFlow:
-    """Runs one camera's program. *ports* has an entry for each inference stage."""
+    """Runs one camera's program. *ports* has an entry for each inference stage.
+
+    Under way it may :meth:`adopt` another program, with which it shares stages by their index.
+    """
 
     def __init__(
         self,
@@ -106,15 +109,69 @@ class CameraFlow:
         self.keep_pixels = False
         self.touched = False
         self.lossless = lossless
-        self._ports = ports
+        self._ports = dict(ports)
         self._patience_ns = max(outlet.deadline_ns for outlet in outlets.values())
-        self._clocks = clocks
+        self._clocks = dict(clocks)
         self._services = services
-        self._order: dict[int, Sequencer[Any]] = {
-            stage.index: Sequencer() for stage in program.stages.values() if stage.stateful
-        }
+        self._order: dict[int, Sequencer[Any]] = {}
+        self._stages: dict[int, Stage] = {}
+        self._leaving: list[Outlet] = []
         self._tasks: dict[int, Task] = {}
         self._next_key = 0
+        self._adopted_key = 0
+        self._know(program)
+
+    def adopt(
+        self,
+        program: CameraProgram,
+        outlets: dict[str, Outlet],
+        ports: Mapping[int, Port],
+        clocks: Mapping[int, StageClock],
+    ) -> None:
+        """Frames from here on go through *program*, made of the present one; those under way end
+        as they began. *outlets* that go on are the same objects. Until :attr:`settled`, what the
+        new program lacks is still in use; then call :meth:`shed`."""
+        kept = set(map(id, outlets.values()))
+        self._leaving += [outlet for outlet in self.outlets.values() if id(outlet) not in kept]
+        self.program = program
+        self.outlets = outlets
+        self._ports |= ports
+        self._clocks |= clocks
+        self._patience_ns = max(outlet.deadline_ns for outlet in outlets.values())
+        self._adopted_key = self._next_key
+        self._know(program)
+
+    def _know(self, program: CameraProgram) -> None:
+        self._stages |= program.stages
+        for stage in program.stages.values():
+            if stage.stateful:
+                self._order.setdefault(stage.index, Sequencer())
+
+    @property
+    def settled(self) -> bool:
+        """Whether every frame of the programs before has ended."""
+        return next(iter(self._tasks), self._adopted_key) >= self._adopted_key
+
+    def give_up(self) -> None:
+        """Ends as dropped (``shutdown``) what frames of the programs before still wait for and
+        the present one does not have."""
+        missing = Missing(End(State.DROPPED, "shutdown"))
+        for task in [t for key, t in self._tasks.items() if key < self._adopted_key]:
+            for stage in task.stages:
+                if stage.index not in self.program.stages and not task.settled(stage.index):
+                    task.values[stage.index] = missing
+            self._advance(task)
+        for outlet in self._leaving:
+            outlet.release(_FOREVER_NS)
+
+    def shed(self) -> None:
+        """Forgets what only programs before the present one had."""
+        here = self.program.stages
+        self._stages = dict(here)
+        self._ports = {i: port for i, port in self._ports.items() if i in here}
+        self._clocks = {i: clock for i, clock in self._clocks.items() if i in here}
+        self._order = {i: order for i, order in self._order.items() if i in here}
+        self._leaving.clear()
 
     def frame(self, info: FrameInfo, view: FrameView, now_ns: int) -> None:
         """A frame came out of the ring."""
@@ -145,7 +202,7 @@ class CameraFlow:
                 if not task.settled(stage.index):
                     task.values[stage.index] = missing
             self._close(task)
-        for outlet in self.outlets.values():
+        for outlet in (*self.outlets.values(), *self._leaving):
             outlet.release(_FOREVER_NS)
 
     @property
@@ -171,8 +228,8 @@ class CameraFlow:
     def tick(self, now_ns: int) -> None:
         """Gives up waiting for results whose deadline has passed and that block newer ones."""
         for index in self._order:
-            self._run_in_order(self.program.stages[index], now_ns)
-        for outlet in self.outlets.values():
+            self._run_in_order(self._stages[index], now_ns)
+        for outlet in (*self.outlets.values(), *self._leaving):
             outlet.release(now_ns)
 
     def _start(
@@ -251,6 +308,8 @@ class CameraFlow:
         return min((d for d in wanting if d > after_ns), default=task.deadline_ns)
 
     def _inferred(self, task: Task, stage: Stage, first: int, outcome: Outcome) -> None:
+        if task.key not in self._tasks:
+            return  # given up
         if outcome.dropped == "deadline" and self._try_later(task, stage, first, outcome):
             return
         gathered = task.crops[stage.index]
@@ -280,18 +339,24 @@ class CameraFlow:
         self._services.call(stage.app, function, partial(self._called, task, stage))
 
     def _called(self, task: Task, stage: Stage, outcome: Outcome) -> None:
+        if task.key not in self._tasks:
+            return  # given up
         self._clocks[stage.index].add(outcome.times.infer)
         value = outcome.values[0] if outcome.values else self._missing(stage, outcome)
         self._settle(task, stage, value)
 
     def _settle(self, task: Task, stage: Stage, value: Any) -> None:
+        if task.key not in self._tasks:
+            return  # given up
         task.values[stage.index] = value
         self.touched = True
         self._advance(task)
 
     def _run_in_order(self, stage: Stage, now_ns: int) -> None:
         for released in self._order[stage.index].ready(now_ns):
-            task = self._tasks[released.key]
+            task = self._tasks.get(released.key)
+            if task is None:
+                continue  # given up
             if released.value is None:
                 end = End(State.DROPPED, "deadline")
                 self._settle(task, stage, Missing(end))
@@ -349,7 +414,7 @@ class CameraFlow:
             task.view = None
 
     def _made_by(self, task: Task, app: str) -> list[Provenance]:
-        stages = (self.program.stages[index] for index in task.inferred)
+        stages = (stage for stage in task.stages if stage.index in task.inferred)
         return [
             self._services.provenance(stage, self.program.camera)
             for stage in stages

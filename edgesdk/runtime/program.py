@@ -14,7 +14,12 @@ __all__ = ["CameraProgram", "Choice", "Stage", "Wish"]
 
 
 class Stage:
-    """One planned operator of one camera, with its state where it keeps any."""
+    """One planned operator of one camera, with its state where it keeps any.
+
+    *index* numbers it among the camera's operators, in this plan and those that follow: plans
+    number theirs anew. *inputs* are such numbers too. *before* is the same operator of the plan
+    before, whose state goes on.
+    """
 
     __slots__ = (
         "app",
@@ -29,17 +34,25 @@ class Stage:
         "takes_frames",
     )
 
-    def __init__(self, plan: Plan, planned: PlannedOperator) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        planned: PlannedOperator,
+        numbers: Mapping[int, int],
+        before: Stage | None = None,
+    ) -> None:
         self.planned = planned
-        self.index = planned.index
-        self.inputs = planned.inputs
+        self.index = numbers[planned.index]
+        self.inputs = tuple(numbers[i] for i in planned.inputs)
         self.takes_frames = any(plan.operators[i].gives == "frames" for i in planned.inputs)
         self.stateful = planned.role == "stateful"
         self.own = planned.custom is not None
         self.crops = planned.role == "inference" and len(planned.inputs) > 1
         self.app = min(planned.applications)
         self.step: Step | None = None
-        if planned.role not in ("source", "inference"):
+        if before is not None:
+            self.step = before.step
+        elif planned.role not in ("source", "inference"):
             self.step = planned.start()
         wanted = ((name, planned.params.get(name)) for name in ("score", "iou"))
         self.options = tuple((name, value) for name, value in wanted if value is not None)
@@ -101,17 +114,39 @@ class Choice:
 
 
 class CameraProgram:
-    """The part of *plan* that concerns *camera*. Owned by the dispatcher: selectors keep state."""
+    """The part of *plan* that concerns *camera*. Owned by the dispatcher: selectors keep state.
 
-    def __init__(self, plan: Plan, camera: str) -> None:
+    *before* is the camera's program of the plan before: operators that are in both go on with
+    their state under their numbers. *sinks* numbers the plan's sinks; as the plan does if None.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        camera: str,
+        *,
+        before: CameraProgram | None = None,
+        sinks: Sequence[int] | None = None,
+    ) -> None:
         self.camera = camera
         self.apps = plan.applications_on(camera)
         self._plan = plan
+        self._sinks = range(len(plan.sinks)) if sinks is None else sinks
         mine = [p for p in plan.operators if p.camera == camera]
-        self.stages = {p.index: Stage(plan, p) for p in mine}
+        known = {} if before is None else before.by_key
+        first = 0 if before is None else before.next_index
+        fresh = [p for p in mine if p.key not in known]
+        numbers = {p.index: known[p.key].index for p in mine if p.key in known}
+        numbers |= {p.index: first + at for at, p in enumerate(fresh)}
+        self.next_index = first + len(fresh)
+        self._planned = {p.index: Stage(plan, p, numbers, known.get(p.key)) for p in mine}
+        self.stages = {stage.index: stage for stage in self._planned.values()}
+        self.by_key = {stage.planned.key: stage for stage in self.stages.values()}
         self.inferences = [s for s in self.stages.values() if s.planned.role == "inference"]
-        self.source = next((p.index for p in mine if p.role == "source"), -1)
-        self._selectors = [self.stages[i] for i in plan.selectors_of[camera]]
+        self.source = next(
+            (s.index for s in self.stages.values() if s.planned.role == "source"), -1
+        )
+        self._selectors = [self._planned[i] for i in plan.selectors_of[camera]]
         self._choices: dict[frozenset[int], Choice] = {}
 
     def look(self, info: FrameInfo, view: FrameView) -> tuple[Choice, dict[int, Any]]:
@@ -122,7 +157,7 @@ class CameraProgram:
             if stage.planned.selectors <= passed:
                 inputs = [self._view(i, info, values) for i in stage.inputs]
                 if stage.run(inputs, info):
-                    passed.add(stage.index)
+                    passed.add(stage.planned.index)
         key = frozenset(passed)
         choice = self._choices.get(key)
         if choice is None:
@@ -137,13 +172,16 @@ class CameraProgram:
         return values[index]
 
     def _choose(self, passed: frozenset[int]) -> Choice:
-        plan = self._plan
+        plan, planned = self._plan, self._planned
         wishes = []
         for app in self.apps:
-            outputs = plan.outputs_of(app, self.camera, passed)
+            outputs = {
+                name: planned[index].index
+                for name, index in plan.outputs_of(app, self.camera, passed).items()
+            }
             sinks = {
-                number: sink.operator
-                for number, sink in enumerate(plan.sinks)
+                number: planned[sink.operator].index
+                for number, sink in zip(self._sinks, plan.sinks, strict=True)
                 if (sink.application, sink.camera) == (app, self.camera)
                 and sink.selectors <= passed
             }
@@ -152,5 +190,5 @@ class CameraProgram:
                 verdict = "passed"
             operators = tuple(dict.fromkeys((*outputs.values(), *sinks.values())))
             wishes.append(Wish(app, verdict, outputs, sinks, operators))
-        stages = tuple(self.stages[i] for i in plan.wanted(self.camera, passed))
+        stages = tuple(planned[i] for i in plan.wanted(self.camera, passed))
         return Choice(tuple(wishes), stages)
