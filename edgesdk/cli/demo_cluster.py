@@ -1,0 +1,225 @@
+"""The demo's cluster: certificates for the occasion, and an agent process for each scene."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from edgesdk.cli.scenes import Scene
+
+__all__ = ["Agent", "DemoCluster"]
+
+_STOP_S = 4.0
+_AGAIN_S = 3.0  # from the death of a node to its restart: long enough to be seen
+
+
+@dataclass(eq=False)
+class Agent:
+    """One node of the demo: its scene, files, and the process that runs now."""
+
+    scene: Scene
+    folder: Path
+    video: Path
+    control: int
+    data: int
+    process: subprocess.Popen[bytes] | None = None
+    died_at: float | None = None
+    deaths: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "node.toml"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "agent.log"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.control)
+
+
+class DemoCluster:
+    """Four agents below a temporary folder, which goes with them; a context manager.
+
+    real: the detector runs as fast as it runs; else its results are padded to the service time
+    that the scene states. All of it listens on loopback only.
+    """
+
+    def __init__(self, scenes: list[Scene], *, real: bool, cache: Path) -> None:
+        self._scenes = scenes
+        self._real = real
+        self._cache = cache
+        self._alone = False
+        self.folder = Path()
+        self.agents: list[Agent] = []
+
+    def __enter__(self) -> DemoCluster:
+        from edgesdk.cluster.authority import Authority
+
+        self.folder = Path(tempfile.mkdtemp(prefix="edgesdk-demo-"))
+        try:
+            authority = Authority.create(self.folder / "operator", "demo")
+            ports = _free_ports(2 * len(self._scenes))
+            for index, scene in enumerate(self._scenes):
+                folder = self.folder / scene.name
+                folder.mkdir()
+                authority.add(scene.name, out=folder / "node.bundle")
+                control, data = ports[2 * index : 2 * index + 2]
+                agent = Agent(scene, folder, folder / "scene.mp4", control, data)
+                self.agents.append(agent)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def operator_bundle(self) -> Path:
+        return self.folder / "operator" / "operator.bundle"
+
+    def start(self) -> None:
+        """Starts every agent; their videos must be there."""
+        for agent in self.agents:
+            self._start(agent)
+
+    def watch(self) -> list[Agent]:
+        """Notices who has died and starts it again a little later; returns those that just died."""
+        died = []
+        for agent in self.agents:
+            process = agent.process
+            if process is not None and process.poll() is not None:
+                agent.process = None
+                agent.died_at = time.monotonic()
+                agent.deaths.append(_how(process.returncode))
+                died.append(agent)
+            elif agent.died_at is not None and time.monotonic() - agent.died_at > _AGAIN_S:
+                agent.died_at = None
+                self._start(agent)
+        return died
+
+    def separate(self) -> None:
+        """From now on no frame leaves its node; the agents go on, their models stay loaded."""
+        self._alone = True
+        for agent in self.agents:
+            self._write_config(agent)
+            if agent.process is not None:
+                with suppress(ProcessLookupError):
+                    agent.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        """Asks all to end, and sees to it that they do."""
+        running = [agent.process for agent in self.agents if agent.process is not None]
+        for process in running:
+            with suppress(ProcessLookupError):
+                process.terminate()
+                # One that was stopped by somebody would not hear of it.
+                process.send_signal(signal.SIGCONT)
+        end = time.monotonic() + _STOP_S
+        for process in running:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for agent in self.agents:
+            agent.process = None
+            agent.died_at = None
+
+    def _start(self, agent: Agent) -> None:
+        self._write_config(agent)
+        command = [sys.executable, "-m", "edgesdk.cli.main", "agent", "--config", str(agent.config)]
+        with agent.log.open("ab") as log:
+            agent.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=agent.folder,
+                # Ctrl-C is for the demo, which then asks its agents.
+                start_new_session=True,
+                env={**os.environ, "NO_COLOR": "1"},
+            )
+
+    def _write_config(self, agent: Agent) -> None:
+        scene = agent.scene
+        frames = "node" if self._alone else "cluster"
+        lines = [
+            "schema = 1",
+            "[node]",
+            f"name = {_text(scene.name)}",
+            f"state = {_text(agent.folder / 'state')}",
+            f"cache = {_text(self._cache)}",
+            "threads = 1",
+            "[cluster]",
+            'bundle = "node.bundle"',
+            f'listen = "127.0.0.1:{agent.control}"',
+            f'data = "127.0.0.1:{agent.data}"',
+            f"[cameras.{scene.name}]",
+            f"uri = {_text(f'file:{agent.video}?loop=1')}",
+            f'frames = "{frames}"',
+            "[apps.people]",
+            'app = "edgesdk.cli.street:people"',
+            f"cameras = [{_text(scene.name)}]",
+        ]
+        if not self._real:
+            lines += [
+                "[emulated]",
+                f"name = {_text(scene.device)}",
+                "[emulated.models.person-ssdlite]",
+                f'base = "{scene.service_ms}ms"',
+            ]
+        beside = agent.config.with_suffix(".new")
+        beside.write_text("\n".join(lines) + "\n")
+        beside.replace(agent.config)
+
+
+def _text(value: object) -> str:
+    """A TOML string: JSON's escapes are TOML's too."""
+    return json.dumps(str(value))
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody has on loopback now, neither as UDP nor as TCP."""
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            tcp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            udp = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with suppress(OSError):
+                udp.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
