@@ -19,7 +19,7 @@ from edgesdk.models.card import ModelCard
 from edgesdk.models.decoding.candidates import Candidates, suppress
 from edgesdk.models.decoding.detectors import Detector
 from edgesdk.models.decoding.whole import classify, embed
-from edgesdk.models.encoding import Image, ImageEncoder
+from edgesdk.models.encoding import Image, ImageEncoder, Shrunk
 from edgesdk.models.geometry import Geometry
 from edgesdk.models.roles import Binding, bind_outputs
 from edgesdk.models.schema import Classify, Embed, Input, Quantisation, Raw, Variant, YoloX
@@ -86,7 +86,8 @@ class Codec:
         """Input tensors by name for *images*, and what decode() needs to find the way back.
 
         images: (pixels uint8, their colour ``BGR``, ``RGB``, ``GRAY``, ``NV12`` or ``I420``, and
-        a box x1, y1, x2, y2 in the frame's pixels to look at, or None for all of it).
+        a box x1, y1, x2, y2 in the frame's pixels to look at, or None for all of it); or what
+        shrink() made of one.
         batch: how many images the tensor holds; default as many as there are. Rows without an
         image are zero.
         """
@@ -102,6 +103,18 @@ class Codec:
                 values.reshape(shape) if values.size == np.prod(shape) else values, shape
             ).copy()
         return feeds, geometries
+
+    def shrink(self, images: Sequence[Image]) -> list[Shrunk]:
+        """*images* cropped, resized and in the model's colour, with nothing done to their values.
+
+        encode() makes the same bytes of them as of the images themselves, here and on any machine
+        with this card. They do not refer to the images' pixels.
+        """
+        return self._encoder.shrink(images)
+
+    def check(self, image: NDArray[Any]) -> None:
+        """:raises InputMismatch: *image* is not as shrink() makes them, in shape and dtype."""
+        self._encoder.check(image)
 
     def decode(
         self,

@@ -10,17 +10,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.errors import InputMismatch
 from edgesdk.models.geometry import Geometry, Placement, place, region_of
 from edgesdk.models.inputs import layout_of
 from edgesdk.models.schema import Input, Quantisation
 
-__all__ = ["ImageEncoder"]
+__all__ = ["ImageEncoder", "Shrunk"]
 
 _INTERPOLATION = {
     "linear": cv2.INTER_LINEAR,
@@ -39,7 +40,19 @@ _CONVERT = {
 }
 _POOL_LIMIT = 8
 
-Image = tuple[NDArray[np.uint8], Any, Any]
+
+class Shrunk(NamedTuple):
+    """A picture as a model sees it before its values are scaled: all that another node needs.
+
+    image: uint8 ``[height, width, channels]`` of the model's input, C-contiguous, in the colour of
+    its card. geometry: where that lies in the frame.
+    """
+
+    image: NDArray[np.uint8]
+    geometry: Geometry
+
+
+Image = tuple[NDArray[np.uint8], Any, Any] | Shrunk
 
 
 class ImageEncoder:
@@ -71,6 +84,9 @@ class ImageEncoder:
             (self._shift == self._shift[0]).all()
         )
         self._table = self._make_table(mean, scale, quantisation)
+        self._direct = (
+            self.layout == "NHWC" and self._table is None and self.dtype == np.dtype(np.uint8)
+        )
         self._scratch = threading.local()
         self._pool: list[NDArray[Any]] = []
         self._pool_lock = threading.Lock()
@@ -79,15 +95,66 @@ class ImageEncoder:
         """The tensor ``[batch, ...]`` of *images*, zero after the last, and geometries."""
         out = self._take(batch)
         geometries = []
-        for i, (pixels, colour, box) in enumerate(images):
-            geometries.append(self._encode_one(pixels, colour, box, out[i]))
+        for i, image in enumerate(images):
+            if isinstance(image, Shrunk):
+                self._fill(image.image, out[i])
+                geometries.append(image.geometry)
+            else:
+                geometries.append(self._encode_one(image, out[i]))
         if len(images) < batch:
             out[len(images) :] = 0
         return out, geometries
 
-    def _encode_one(
-        self, pixels: NDArray[np.uint8], colour: Any, box: Any, out: NDArray[Any]
-    ) -> Geometry:
+    def shrink(self, images: Sequence[Image]) -> list[Shrunk]:
+        """The first half of encode(): crop, resize and colour; its values come to the same bytes.
+
+        The arrays are the caller's own.
+        """
+        small = []
+        for image in images:
+            if isinstance(image, Shrunk):
+                small.append(image)
+                continue
+            target = np.empty((self.height, self.width, self.channels), np.uint8)
+            pixels, colour, placement = self._placed(image)
+            self._resize(pixels, colour, placement, target)
+            height, width = pixels.shape[:2]
+            small.append(Shrunk(target, placement.geometry(width, height)))
+        return small
+
+    def check(self, image: NDArray[Any]) -> None:
+        """Whether *image* is of the form that shrink() gives.
+
+        :raises InputMismatch: it is not.
+        """
+        expected = (self.height, self.width, self.channels)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise InputMismatch(
+                f"a picture {image.shape} of {image.dtype} for an input {expected} of uint8"
+            )
+
+    def _encode_one(self, image: tuple[NDArray[np.uint8], Any, Any], out: NDArray[Any]) -> Geometry:
+        pixels, colour, placement = self._placed(image)
+        target = out if self._direct else self._scratch_image("resized", self.channels)
+        self._resize(pixels, colour, placement, target)
+        if not self._direct:
+            self._normalise(target, out)
+        height, width = pixels.shape[:2]
+        return placement.geometry(width, height)
+
+    def _fill(self, image: NDArray[np.uint8], out: NDArray[Any]) -> None:
+        """The other half of encode(), for one picture."""
+        self.check(image)
+        if self._direct:
+            np.copyto(out, image)
+        else:
+            self._normalise(image, out)
+
+    def _placed(
+        self, image: tuple[NDArray[np.uint8], Any, Any]
+    ) -> tuple[NDArray[np.uint8], str, Placement]:
+        """Pixels that can be resized, their colour, and what of them goes where."""
+        pixels, colour, box = image
         colour = getattr(colour, "name", colour)
         if colour in _TO_BGR:
             pixels, colour = _u8(cv2.cvtColor(pixels, _TO_BGR[colour])), "BGR"
@@ -102,12 +169,7 @@ class ImageEncoder:
             centred=self._centred,
             crop_fraction=self._spec.crop_fraction,
         )
-        direct = self.layout == "NHWC" and self._table is None and self.dtype == np.uint8
-        target = out if direct else self._scratch_image("resized", self.channels)
-        self._resize(pixels, colour, placement, target)
-        if not direct:
-            self._normalise(target, out)
-        return placement.geometry(width, height)
+        return pixels, colour, placement
 
     def _resize(
         self, pixels: NDArray[Any], colour: str, at: Placement, target: NDArray[Any]
