@@ -151,6 +151,24 @@ class Scheduler:
         """Its queued jobs are dropped (``shutdown``); running ones end as usual."""
         _check(lib.edge_sched_remove_stream(self._sched, (stream,)))
 
+    def remove_app(self, app: int) -> None:
+        """Forgets an application that has no streams; its number may be given to another.
+
+        Raises:
+            UsageError: it has streams, or jobs of removed ones that run.
+        """
+        _check(lib.edge_sched_remove_app(self._sched, (app,)))
+
+    def remove_model(self, model: int) -> None:
+        """Forgets a model without streams and reservations; as :meth:`remove_app`."""
+        _check(lib.edge_sched_remove_model(self._sched, (model,)))
+
+    def set_weight(self, app: int, weight: float) -> None:
+        """Another share for *app* from here on, 0.001 to 1000."""
+        if not 0.001 <= weight <= 1000:
+            raise UsageError(f"weight is {weight}; it must be between 0.001 and 1000")
+        _check(lib.edge_sched_set_weight(self._sched, (app,), round(weight * 1000)))
+
     def submit(
         self, stream: int, job: int, *, items: int = 1, deadline_ns: int, now_ns: int
     ) -> bool:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Two in flight: one inside the session, one being prepared. More would only age in line.
 _LANES = 2
+_MODELS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Executor:
     def __init__(self, device: str, report: Callable[[Sequence[Outcome]], None]) -> None:
         self.device = device
         self._report = report
-        self._scheduler = Scheduler(devices=_LANES)
+        self._scheduler = Scheduler(devices=_LANES, max_models=_MODELS)
         self._wake = threading.Condition()
         self._requests: dict[int, Request] = {}
         self._next_job = 1
@@ -103,6 +104,34 @@ class Executor:
             return self._scheduler.add_stream(
                 app, model, period_ns=period_ns, deadline_ns=deadline_ns, depth=depth
             )
+
+    def remove_stream(self, stream: int) -> None:
+        """What is queued there is dropped (``shutdown``); what runs ends as usual."""
+        with self._wake:
+            self._scheduler.remove_stream(stream)
+            outcomes = self._take_drops()
+            self._wake.notify()
+        if outcomes:
+            self._report(outcomes)
+
+    def remove_model(self, model: int) -> None:
+        """Forgets *model*; UsageError while it has streams, reservations or a batch that runs."""
+        with self._wake:
+            self._scheduler.remove_model(model)
+
+    def remove_app(self, app: int) -> None:
+        """Forgets *app*; UsageError while it has streams or jobs that run."""
+        with self._wake:
+            self._scheduler.remove_app(app)
+
+    def set_weight(self, app: int, weight: float) -> None:
+        with self._wake:
+            self._scheduler.set_weight(app, weight)
+
+    def waiting_in(self, stream: int) -> int:
+        """Requests of *stream* that wait for their turn."""
+        with self._wake:
+            return sum(request.stream == stream for request in self._requests.values())
 
     def start(self) -> None:
         for thread in self._threads:

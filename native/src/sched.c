@@ -105,11 +105,15 @@ int edge_sched_add_app(struct edge_sched *s, const edge_sched_app_spec *spec, ed
 {
     if (!s || !spec || !app || spec->weight < 1 || spec->weight > 1000000)
         return -EINVAL;
-    if (s->apps_used == s->config.apps)
+    uint32_t a = 0;
+    while (a < s->apps_used && s->apps[a].weight)
+        a++;
+    if (a == s->config.apps)
         return -ENOSPC;
-    s->apps[s->apps_used] = (struct app){
+    s->apps[a] = (struct app){
         .weight = spec->weight, .kind = spec->archive ? ARCHIVE : LIVE, .keep = ONE, .boost = ONE};
-    app->id = s->apps_used++;
+    s->apps_used += a == s->apps_used;
+    app->id = a;
     return 0;
 }
 
@@ -126,9 +130,11 @@ int edge_sched_add_model(struct edge_sched *s, const edge_ns *cost, uint32_t bat
     for (uint32_t b = 0; b < batch_max; b++)
         if (cost[b] > COST_MAX || (b && cost[b] < cost[b - 1]))
             return -EINVAL;
-    if (s->models_used == s->config.models)
+    uint32_t m = 0, base = 0;
+    while (m < s->models_used && s->models[m].devices)
+        m++;
+    if (m == s->config.models)
         return -ENOSPC;
-    uint32_t m = s->models_used, base = 0;
     if (m) {
         const struct lane *last = &s->models[m - 1].lane[ARCHIVE];
         base = last->base + last->room;
@@ -139,7 +145,7 @@ int edge_sched_add_model(struct edge_sched *s, const edge_ns *cost, uint32_t bat
         .devices = devices,
         .item_ns = cost[0],
     };
-    s->models_used++;
+    s->models_used += m == s->models_used;
     for (uint32_t d = 0; d < s->config.devices; d++)
         for (uint32_t b = 0; b < batch_max; b++)
             *cost_of(s, m, d, b + 1) =
@@ -170,8 +176,8 @@ static edge_ns shortest(const struct edge_sched *s, uint32_t model)
 int edge_sched_add_stream(struct edge_sched *s, const edge_sched_stream_spec *spec,
                           edge_sched_stream *stream, edge_ns *needed)
 {
-    if (!s || !spec || !stream || spec->app.id >= s->apps_used ||
-        spec->model.id >= s->models_used || spec->depth < 1)
+    if (!s || !spec || !stream || !edge_sched_has_app(s, spec->app.id) ||
+        !edge_sched_has_model(s, spec->model.id) || spec->depth < 1)
         return -EINVAL;
     edge_ns least = shortest(s, spec->model.id);
     if (spec->deadline < least) {
@@ -213,7 +219,7 @@ int edge_sched_get_stats(const struct edge_sched *s, edge_sched_stats *stats)
 int edge_sched_get_app_stats(const struct edge_sched *s, edge_sched_app app,
                              edge_sched_app_stats *stats)
 {
-    if (!s || !stats || app.id >= s->apps_used)
+    if (!s || !stats || !edge_sched_has_app(s, app.id))
         return -EINVAL;
     const struct app *a = &s->apps[app.id];
     *stats = (edge_sched_app_stats){.arrived = a->arrived,

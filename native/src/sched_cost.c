@@ -100,7 +100,7 @@ edge_ns edge_sched_least(const struct edge_sched *s, uint32_t model, uint32_t it
 edge_ns edge_sched_cost(const struct edge_sched *s, edge_sched_model model, uint32_t device,
                         uint32_t items, edge_ns *upper)
 {
-    if (!s || model.id >= s->models_used || device >= s->config.devices || items < 1 ||
+    if (!s || !edge_sched_has_model(s, model.id) || device >= s->config.devices || items < 1 ||
         items > s->models[model.id].batch_max || !runs_on(s, model.id, device))
         return 0;
     const struct cost *c = cost_of(s, model.id, device, items);

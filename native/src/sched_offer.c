@@ -163,8 +163,8 @@ static bool harms_nothing(struct edge_sched *s, uint32_t index, edge_ns now, edg
 static int offer(struct edge_sched *s, edge_sched_model model, uint32_t items, edge_ns release,
                  edge_ns deadline, edge_ns now, uint32_t *index, edge_ns *ends)
 {
-    if (!s || model.id >= s->models_used || items < 1 || items > s->models[model.id].batch_max ||
-        deadline > TIME_MAX || release > TIME_MAX)
+    if (!s || !edge_sched_has_model(s, model.id) || items < 1 ||
+        items > s->models[model.id].batch_max || deadline > TIME_MAX || release > TIME_MAX)
         return -EINVAL;
     if (now > TIME_MAX)
         return -EOVERFLOW;

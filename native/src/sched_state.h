@@ -57,12 +57,12 @@ struct cost {
 
 struct model {
     struct lane lane[KINDS];
-    uint32_t batch_max, devices;
+    uint32_t batch_max, devices; /* no devices: a free place */
     uint64_t item_ns; /* device time an item has taken lately, of whatever batch */
 };
 
 struct app {
-    uint32_t weight;
+    uint32_t weight; /* 0: a free place */
     enum kind kind;
     uint32_t boost;               /* what its jobs are worth under overload, of ONE */
     uint32_t keep;                /* share of its jobs that it is owed, of ONE */
@@ -133,6 +133,16 @@ static inline struct cost *cost_of(const struct edge_sched *s, uint32_t model, u
 static inline bool runs_on(const struct edge_sched *s, uint32_t model, uint32_t device)
 {
     return s->models[model].devices >> device & 1;
+}
+
+static inline bool edge_sched_has_model(const struct edge_sched *s, uint32_t model)
+{
+    return model < s->models_used && s->models[model].devices;
+}
+
+static inline bool edge_sched_has_app(const struct edge_sched *s, uint32_t app)
+{
+    return app < s->apps_used && s->apps[app].weight;
 }
 
 /* sched_cost.c */

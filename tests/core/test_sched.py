@@ -263,3 +263,38 @@ def test_stats_of_applications_add_up() -> None:
     assert (stats["arrived"], stats["done"], stats["dropped"]) == (2, 2, 0)
     assert stats["busy_ns"] == sched.stats()["busy_ns"] == 12
     assert stats["keep_ppm"] == 1_000_000
+
+
+def test_places_of_removed_applications_and_models_are_given_again() -> None:
+    sched = Scheduler(max_models=2, max_apps=2)
+    for job in range(50):
+        app, model = sched.add_app(), sched.add_model([10, 12])
+        stream = sched.add_stream(app, model, period_ns=0, deadline_ns=FAR, depth=2)
+        sched.submit(stream, job, deadline_ns=FAR, now_ns=job)
+        batch = sched.next(0, job)
+        assert isinstance(batch, Batch)
+        sched.remove_stream(stream)
+        for busy in (lambda m=model: sched.remove_model(m), lambda a=app: sched.remove_app(a)):
+            with pytest.raises(UsageError):
+                busy()
+        sched.done(batch.id, job, took_ns=10)
+        sched.remove_model(model)
+        sched.remove_app(app)
+        assert batch.jobs == (job,)
+    stats = sched.stats()
+    assert stats["submitted"] == stats["done"] == 50
+
+
+def test_a_removed_model_answers_no_offer_and_takes_no_stream() -> None:
+    sched = Scheduler()
+    app, model = sched.add_app(), sched.add_model([10])
+    promise = sched.offer(model, 1, release_ns=100, deadline_ns=1000, now_ns=0)
+    assert promise is not None
+    with pytest.raises(UsageError):
+        sched.remove_model(model)
+    sched.cancel(promise)
+    sched.remove_model(model)
+    with pytest.raises(UsageError):
+        sched.quote(model, 1, release_ns=100, deadline_ns=1000, now_ns=0)
+    with pytest.raises(UsageError):
+        sched.add_stream(app, model, period_ns=0, deadline_ns=FAR)

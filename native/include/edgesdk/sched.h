@@ -142,7 +142,7 @@ EDGE_API int edge_sched_init(void *memory, size_t size, const edge_sched_config 
 EDGE_API int edge_sched_create(const edge_sched_config *config, edge_sched **sched);
 EDGE_API void edge_sched_destroy(edge_sched *sched);
 
-/* Applications and models stay for the life of the scheduler. */
+/* Applications and models stay until they are removed. */
 EDGE_API int edge_sched_add_app(edge_sched *sched, const edge_sched_app_spec *spec,
                                 edge_sched_app *app);
 
@@ -160,6 +160,14 @@ EDGE_API int edge_sched_add_stream(edge_sched *sched, const edge_sched_stream_sp
 
 /* Queued jobs are dropped (shutdown); running ones end as usual. */
 EDGE_API int edge_sched_remove_stream(edge_sched *sched, edge_sched_stream stream);
+
+/* Of an application without streams, a model without streams or reservations, none of which runs;
+ * -EBUSY otherwise. Its handle may then be given to another. */
+EDGE_API int edge_sched_remove_app(edge_sched *sched, edge_sched_app app);
+EDGE_API int edge_sched_remove_model(edge_sched *sched, edge_sched_model model);
+
+/* Another share for an application, from here on. */
+EDGE_API int edge_sched_set_weight(edge_sched *sched, edge_sched_app app, uint32_t weight);
 
 /* Takes all n jobs, or none and says why: -EINVAL, -ENOSPC (collect the drops), -EOVERFLOW (now
  * is beyond 2^62). Returns how many of them are queued; the others are in edge_sched_drops(), as
