@@ -38,6 +38,7 @@ ALLOWED = {
     "web": BASE | {"snapshot", "listen"},
     "balance": {"errors", "core"},
     "planner": BASE,
+    "profiling": BASE | {"capture", "config", "graph", "inference", "models", "planner", "runtime"},
     "sim": {"errors", "core", "durations", "records", "balance", "planner"},
     "cluster": BASE
     | {"balance", "config", "graph", "inference", "listen", "models", "runtime", "snapshot"},

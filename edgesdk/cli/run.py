@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,7 @@ def run(
     if verbose:
         log_to_stderr(verbose=True)
     settings = run_settings(config, state, web)
-    named = _cameras(camera or ())
+    named = named_cameras(camera or ())
     made: list[Node] = []
 
     def make() -> None:
@@ -111,7 +112,7 @@ def _check_positive(option: str, value: float | None) -> None:
         raise UsageError(f"{option} is {value:g}; expected a number above 0")
 
 
-def _cameras(given: list[str] | tuple[()]) -> dict[str, str]:
+def named_cameras(given: Sequence[str]) -> dict[str, str]:
     from edgesdk.redaction import redact
 
     found: dict[str, str] = {}
