@@ -1,0 +1,151 @@
+"""The side that is asked: admits groups of others by the scheduler's exact test, and keeps tokens.
+
+Every acceptance is a reservation that expires; a token is good once, for the peer it was given to.
+"""
+
+from __future__ import annotations
+
+from edgesdk.balance.messages import ACCEPT, BUSY, LOADING, NOT_RESIDENT, VARIANT, Offer
+from edgesdk.balance.seat import Seat
+from edgesdk.balance.terms import Promise
+
+__all__ = ["Answering", "Held"]
+
+
+class Held:
+    """A place given to a peer, until its data come or do not."""
+
+    __slots__ = (
+        "arrives_ns",
+        "group",
+        "items",
+        "model",
+        "payload_bytes",
+        "promise",
+        "token",
+        "until_ns",
+    )
+
+    def __init__(
+        self,
+        group: tuple[int, int],
+        promise: Promise,
+        token: bytes,
+        arrives_ns: int,
+        until_ns: int,
+        offer: Offer,
+    ) -> None:
+        self.group = group
+        self.promise = promise
+        self.token = token
+        self.arrives_ns = arrives_ns
+        self.until_ns = until_ns
+        self.payload_bytes = offer.payload_bytes
+        self.model = offer.model
+        self.items = offer.items
+
+
+class Answering:
+    """Offers of others."""
+
+    __slots__ = (
+        "_by_token",
+        "_count",
+        "_held",
+        "_ns_a_byte",
+        "_seat",
+        "accepted",
+        "claimed",
+        "refused",
+    )
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._held: dict[tuple[int, int], Held] = {}
+        self._by_token: dict[bytes, Held] = {}
+        self._count: dict[int, int] = {}
+        self._ns_a_byte = 8e9 / seat.settings.nic_bps
+        self.accepted = self.refused = self.claimed = 0
+
+    def consider(self, sender: int, offer: Offer, now_ns: int) -> tuple[int, int, int, bytes]:
+        """(verdict, ends_ns from now, cost_ns, token) for an offer of *sender*."""
+        local = self._seat.local
+        model = offer.model
+        cost = local.cost_ns(model, offer.items)
+        if not cost:
+            self.refused += 1
+            ready = local.ready_ns(model)
+            if ready is not None:
+                return LOADING, max(0, ready - now_ns), 0, b""
+            return NOT_RESIDENT, 0, 0, b""
+        if offer.variant and local.variant(model) != offer.variant:
+            self.refused += 1
+            return VARIANT, 0, cost, b""
+        name = (sender, offer.number)
+        settings = self._seat.settings
+        if name in self._held or self._count.get(sender, 0) >= settings.reservations_a_peer:
+            self.refused += 1
+            return BUSY, 0, cost, b""
+        arrives = self._arrival(now_ns + offer.arrive_ns, offer.payload_bytes)
+        deadline = now_ns + offer.left_ns
+        promise = None
+        if arrives + cost <= deadline:
+            promise = local.reserve(
+                model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
+            )
+        if promise is None:
+            self.refused += 1
+            return BUSY, 0, cost, b""
+        self.accepted += 1
+        token = self._seat.rng.getrandbits(128).to_bytes(16, "big")
+        held = Held(name, promise, token, arrives, arrives + settings.grace_ns, offer)
+        self._held[name] = self._by_token[token] = held
+        self._count[sender] = self._count.get(sender, 0) + 1
+        self._seat.timers.at(held.until_ns, self._expire, held)
+        return ACCEPT, max(0, promise.ends_ns - now_ns), cost, token
+
+    def claim(self, sender: int, token: bytes, now_ns: int) -> Promise | None:
+        """Data with *token* came from *sender*: its promise, once; None if it is not good."""
+        held = self._by_token.get(token)
+        if held is None or held.group[0] != sender or held.until_ns < now_ns:
+            return None
+        self._forget(held)
+        self.claimed += 1
+        return held.promise
+
+    def cancel(self, sender: int, number: int) -> None:
+        """A peer does not need its place."""
+        held = self._held.get((sender, number))
+        if held is not None:
+            self._forget(held)
+            self._seat.local.cancel(held.promise)
+
+    def leave(self, sender: int) -> None:
+        """A peer is gone: so are its places."""
+        for held in [h for h in self._held.values() if h.group[0] == sender]:
+            self._forget(held)
+            self._seat.local.cancel(held.promise)
+
+    def _arrival(self, arrives_ns: int, payload_bytes: int) -> int:
+        """When data that could be here at *arrives_ns* will have passed this node's interface,
+        behind those of other promises: two senders to one node are slower than each knows."""
+        for held in self._held.values():
+            gap = int(payload_bytes * self._ns_a_byte)
+            if abs(held.arrives_ns - arrives_ns) < gap:
+                arrives_ns = held.arrives_ns + gap
+        return arrives_ns
+
+    def _expire(self, held: Held, now_ns: int) -> None:
+        if self._by_token.get(held.token) is held:
+            self._forget(held)
+            self._seat.local.cancel(held.promise)
+
+    def _forget(self, held: Held) -> None:
+        del self._held[held.group]
+        del self._by_token[held.token]
+        sender = held.group[0]
+        left = self._count[sender] - 1
+        if left:
+            self._count[sender] = left
+        else:
+            del self._count[sender]

@@ -1,0 +1,81 @@
+"""The network guard: what may be sent now, when it would arrive, and whose turn it is.
+
+Own queue and shared medium are told apart: this node knows every byte that waits in its own
+interface, so a delivery counts as delayed only by what its own queue does not explain.
+"""
+
+from __future__ import annotations
+
+import random
+
+from edgesdk.balance.settings import Settings
+
+__all__ = ["Link", "Links"]
+
+SAME_SITE, CROSS_SITE = 0, 1
+
+
+class Link:
+    """One class of links: a window of groups in flight, moved by delay (as TCP Vegas does)."""
+
+    __slots__ = ("excess_ns", "in_flight", "window")
+
+    def __init__(self, window: float) -> None:
+        self.window = window
+        self.in_flight = 0
+        self.excess_ns = 0
+        """EWMA of what deliveries took beyond what was to be expected."""
+
+
+class Links:
+    """This node's interface and the two classes of links behind it."""
+
+    __slots__ = ("_settings", "busy_ns", "classes", "ns_a_byte", "pending_ns")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.ns_a_byte = 8e9 / settings.nic_bps
+        self.busy_ns = 0
+        """When the own transmit queue will be empty."""
+        self.pending_ns = 0
+        """Transmission of groups that are being quoted: they will queue if accepted."""
+        self.classes = (Link(settings.window), Link(settings.window))
+
+    def queue_ns(self, now_ns: int) -> int:
+        """What waits in this node's own interface."""
+        return max(0, self.busy_ns - now_ns)
+
+    def full(self, now_ns: int) -> bool:
+        """Whether a further group has to wait for its turn."""
+        return self.busy_ns - now_ns + self.pending_ns > self._settings.queue_ns
+
+    def is_open(self, link: int, rng: random.Random) -> bool:
+        """Whether the window of this class has room; below one it is a probability."""
+        at = self.classes[link]
+        if at.window >= 1.0:
+            return at.in_flight < at.window
+        return at.in_flight == 0 and rng.random() < at.window
+
+    def transmit_ns(self, payload_bytes: int) -> int:
+        """Time on this node's interface."""
+        return int(payload_bytes * self.ns_a_byte)
+
+    def send(self, link: int, payload_bytes: int, now_ns: int) -> int:
+        """A group goes out: returns how long until its last byte has left."""
+        self.classes[link].in_flight += 1
+        self.busy_ns = max(self.busy_ns, now_ns) + self.transmit_ns(payload_bytes)
+        return self.busy_ns - now_ns
+
+    def ended(self, link: int, *, excess_ns: int | None, allowed_ns: int) -> None:
+        """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows."""
+        at = self.classes[link]
+        at.in_flight = max(0, at.in_flight - 1)
+        if excess_ns is None:
+            return
+        settings = self._settings
+        at.excess_ns += (excess_ns - at.excess_ns) // 4
+        at.excess_ns = max(0, at.excess_ns)
+        if excess_ns > allowed_ns:
+            at.window = max(settings.window_min, at.window * settings.shrink)
+        else:
+            at.window = min(settings.window_max, at.window + settings.grow)

@@ -1,0 +1,466 @@
+"""The side that asks: where a group that does not fit here goes, and what becomes of it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgesdk.balance.actions import CancelDelivery, Deliver, Drop, Run, Send
+from edgesdk.balance.candidates import Candidates
+from edgesdk.balance.estimate import Costs
+from edgesdk.balance.links import Links
+from edgesdk.balance.messages import ACCEPT, LOADING, NOT_RESIDENT, VARIANT, Answer, Cancel, Offer
+from edgesdk.balance.peers import Peer
+from edgesdk.balance.seat import Seat
+from edgesdk.balance.settings import MS, SECOND
+from edgesdk.balance.terms import Group
+from edgesdk.balance.turns import Turns
+
+__all__ = ["Offering"]
+
+
+class _Bid:
+    """One offer and what became of it."""
+
+    __slots__ = (
+        "answered",
+        "doubts",
+        "ends_ns",
+        "number",
+        "payload_ns",
+        "peer",
+        "sent_ns",
+        "task",
+        "token",
+    )
+
+    def __init__(self, number: int, task: _Task, peer: Peer, sent_ns: int, doubts: int) -> None:
+        self.number = number
+        self.task = task
+        self.peer = peer
+        self.sent_ns = sent_ns
+        self.doubts = doubts
+        self.answered = False
+        self.ends_ns = 0
+        self.token = b""
+        self.payload_ns = 0
+
+
+class _Task:
+    """A group that this node has to place or waits for."""
+
+    __slots__ = (
+        "best",
+        "bids",
+        "deferrals",
+        "doubts",
+        "expected_ns",
+        "group",
+        "peer",
+        "pending_ns",
+        "rounds",
+        "step",
+        "tag",
+        "tried",
+        "waits",
+    )
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.rounds = 0
+        self.deferrals = 0
+        self.tried: list[int] = []
+        self.bids: list[_Bid] = []
+        self.best: _Bid | None = None
+        self.peer: Peer | None = None
+        """Set while it is delivered there."""
+        self.pending_ns = 0
+        self.expected_ns = 0
+        self.doubts = 0
+        self.step = 0
+        """Moves on with each decision, so that older timers see that they mean nothing."""
+        self.waits = False
+        self.tag: float | None = None
+
+
+class Offering:
+    """Groups of this node."""
+
+    __slots__ = (
+        "_bids",
+        "_candidates",
+        "_costs",
+        "_dropped",
+        "_links",
+        "_next",
+        "_seat",
+        "_tasks",
+        "_turns",
+        "delivered",
+        "failed",
+        "kept",
+        "served",
+    )
+
+    def __init__(
+        self,
+        seat: Seat,
+        candidates: Candidates,
+        links: Links,
+        costs: Costs,
+        dropped: Callable[[Group, int], None],
+    ) -> None:
+        self._seat = seat
+        self._candidates = candidates
+        self._links = links
+        self._costs = costs
+        self._dropped = dropped
+        self._tasks: dict[int, _Task] = {}
+        self._bids: dict[int, _Bid] = {}
+        self._turns: Turns[_Task] = Turns()
+        self._next = seat.rng.getrandbits(32)
+        self.kept = self.delivered = self.served = self.failed = 0
+
+    # Deciding.
+
+    def place(self, group: Group, now_ns: int) -> None:
+        """Here with headroom, else at a peer, else here without, else later, else nowhere."""
+        left = group.deadline_ns - now_ns
+        if self._run_here(group, int(left * self._seat.settings.headroom), now_ns):
+            return
+        task = self._tasks[group.id] = _Task(group)
+        self._seek(task, now_ns)
+
+    def _run_here(self, group: Group, headroom_ns: int, now_ns: int) -> bool:
+        local = self._seat.local
+        model, items, deadline = group.model, group.items, group.deadline_ns
+        cost = local.cost_ns(model, items)
+        if not cost or now_ns + cost > deadline - headroom_ns:
+            return False
+        if headroom_ns:
+            ends = local.quote(model, items, release_ns=now_ns, deadline_ns=deadline, now_ns=now_ns)
+            if ends is None or ends > deadline - headroom_ns:
+                return False
+        promise = local.reserve(
+            model, items, release_ns=now_ns, deadline_ns=deadline, now_ns=now_ns
+        )
+        if promise is None:
+            return False
+        self.kept += 1
+        self._seat.actions.append(Run(group, promise))
+        return True
+
+    def _seek(self, task: _Task, now_ns: int) -> None:
+        """Asks the next peers, or waits for the link, or falls back."""
+        task.step += 1
+        seat = self._seat
+        settings = seat.settings
+        group = task.group
+        if task.rounds >= settings.rounds:
+            self._fall_back(task, now_ns)
+            return
+        links = self._links
+        peers, blocked = self._candidates.draw(group, task.tried, settings.quotes, now_ns)
+        if not peers and not blocked:
+            self._fall_back(task, now_ns)
+            return
+        if task.tag is None:
+            task.tag = self._turns.tag(group.app, group.weight, group.payload_bytes)
+            if not peers or links.full(now_ns):
+                self._wait(task, now_ns)
+                return
+            self._turns.passes(task.tag)
+        elif not peers:
+            self._wait(task, now_ns)
+            return
+        task.rounds += 1
+        task.pending_ns = links.transmit_ns(group.payload_bytes)
+        links.pending_ns += task.pending_ns
+        until = now_ns
+        for peer in peers:
+            until = max(until, self._offer(task, peer, now_ns))
+        seat.timers.at(until, self._silent, (task, task.step))
+
+    def _offer(self, task: _Task, peer: Peer, now_ns: int) -> int:
+        seat = self._seat
+        group = task.group
+        latency = peer.latency_ns
+        link = self._links.classes[peer.link]
+        number = self._next = (self._next + 1) & 0xFFFFFFFF
+        bid = _Bid(number, task, peer, now_ns, seat.doubts)
+        bid.payload_ns = self._links.queue_ns(now_ns) + task.pending_ns
+        offer = Offer(
+            number,
+            group.model,
+            group.variant,
+            group.items,
+            group.deadline_ns - now_ns - 2 * latency,
+            bid.payload_ns + 2 * latency + link.excess_ns,
+            group.payload_bytes,
+        )
+        task.bids.append(bid)
+        task.tried.append(peer.number)
+        self._bids[number] = bid
+        seat.actions.append(Send(peer.number, offer.pack()))
+        return now_ns + peer.silence_ns(seat.settings.silence_ns)
+
+    def answer(self, peer: Peer, answer: Answer, now_ns: int) -> None:
+        """An answer came; the peer's state was taken in already."""
+        bid = self._bids.pop(answer.number, None)
+        if bid is None or bid.peer is not peer:
+            if bid is not None:
+                self._bids[answer.number] = bid
+            if answer.verdict == ACCEPT:
+                self._cancel(peer, answer.number)
+            return
+        task = bid.task
+        group = task.group
+        if bid.doubts == self._seat.doubts:
+            peer.answered(now_ns - bid.sent_ns)
+        if answer.cost_ns:
+            self._costs.learn(peer, group.model, group.items, answer.cost_ns)
+        bid.answered = True
+        if answer.verdict == ACCEPT:
+            bid.ends_ns = now_ns + answer.ends_ns
+            bid.token = answer.token
+            if bid not in task.bids:
+                self._cancel(peer, bid.number)
+                return
+            best = task.best
+            if best is None or bid.ends_ns < best.ends_ns:
+                bid, task.best = best or bid, bid
+            if bid is not task.best:
+                self._cancel(bid.peer, bid.number)
+        else:
+            if answer.verdict == VARIANT:
+                peer.unlike[group.model] = group.variant
+            elif answer.verdict in (NOT_RESIDENT, LOADING):
+                peer.suspect_ns = max(peer.suspect_ns, now_ns)
+            if bid not in task.bids:
+                return
+        if all(other.answered for other in task.bids):
+            self._conclude(task, now_ns)
+
+    def _silent(self, what: tuple[_Task, int], now_ns: int) -> None:
+        """The time for answers is over."""
+        task, step = what
+        if task.step != step or task.peer is not None:
+            return
+        seat = self._seat
+        doubted = False
+        for bid in task.bids:
+            if bid.answered:
+                continue
+            if bid.doubts != seat.doubts:
+                bid.doubts = seat.doubts
+                doubted = True
+        if doubted:
+            # This node was held up itself: the answers may be waiting in its own socket.
+            until = max(bid.peer.silence_ns(seat.settings.silence_ns) for bid in task.bids)
+            seat.timers.at(now_ns + until, self._silent, what)
+            return
+        for bid in task.bids:
+            if not bid.answered:
+                self._suspect(bid.peer, now_ns, seat.settings.period_ns // 4)
+                self._bids.pop(bid.number, None)
+        self._conclude(task, now_ns)
+
+    def _conclude(self, task: _Task, now_ns: int) -> None:
+        self._links.pending_ns -= task.pending_ns
+        task.pending_ns = 0
+        best = task.best
+        task.best = None
+        task.bids = []
+        if best is None:
+            self._seek(task, now_ns)
+            return
+        group = task.group
+        links = self._links
+        peer = best.peer
+        queued = links.queue_ns(now_ns) + links.transmit_ns(group.payload_bytes)
+        late = queued - best.payload_ns
+        if best.ends_ns + max(0, late) + peer.latency_ns > group.deadline_ns:
+            self._cancel(peer, best.number)
+            self._seek(task, now_ns)
+            return
+        task.step += 1
+        task.peer = peer
+        task.doubts = self._seat.doubts
+        task.expected_ns = links.send(peer.link, group.payload_bytes, now_ns) + 2 * peer.latency_ns
+        cost = self._costs.of(peer, (group.model, group.items))
+        peer.debit_ns += cost
+        arrive_by = now_ns + queued + peer.latency_ns + links.classes[peer.link].excess_ns
+        self.delivered += 1
+        self._seat.actions.append(Deliver(group, peer.number, best.token, arrive_by, best.ends_ns))
+        patience = max(20 * MS, 3 * (peer.srtt_ns or 2 * peer.latency_ns))
+        self._seat.timers.at(
+            best.ends_ns + peer.latency_ns + patience, self._overdue, (task, task.step)
+        )
+
+    # After delivery.
+
+    def finished(self, group_id: int, now_ns: int, wire_ns: int | None) -> None:
+        """Results came."""
+        task = self._tasks.pop(group_id, None)
+        if task is None or task.peer is None:
+            return
+        task.step += 1
+        self.served += 1
+        task.peer.kept()
+        excess = None if wire_ns is None else wire_ns - task.expected_ns
+        self._free(task, excess, now_ns)
+
+    def fail(self, group_id: int, now_ns: int) -> None:
+        """The transport gave it up: planned again at once."""
+        task = self._tasks.get(group_id)
+        if task is None or task.peer is None:
+            return
+        peer = task.peer
+        peer.broke()
+        self._free(task, None, now_ns)
+        self._again(task, now_ns)
+
+    def leave(self, peer: Peer, now_ns: int) -> None:
+        """A peer is gone: all it had is planned again at once."""
+        for task in list(self._tasks.values()):
+            if task.peer is peer:
+                self._free(task, None, now_ns)
+                self._seat.actions.append(CancelDelivery(task.group, peer.number))
+                self._again(task, now_ns)
+            elif task.bids:
+                for bid in task.bids:
+                    if bid.peer is peer:
+                        bid.answered = True
+                        self._bids.pop(bid.number, None)
+                        if task.best is bid:
+                            task.best = None
+                if all(bid.answered for bid in task.bids):
+                    self._conclude(task, now_ns)
+
+    def _overdue(self, what: tuple[_Task, int], now_ns: int) -> None:
+        """The promised end is over, and with it the patience."""
+        task, step = what
+        peer = task.peer
+        if task.step != step or peer is None:
+            return
+        seat = self._seat
+        if task.doubts != seat.doubts:
+            task.doubts = seat.doubts
+            seat.timers.at(now_ns + max(20 * MS, 3 * peer.srtt_ns), self._overdue, what)
+            return
+        peer.broke()
+        self._suspect(peer, now_ns, SECOND)
+        self.failed += 1
+        group = task.group
+        self._free(task, group.deadline_ns - group.captured_ns, now_ns)
+        seat.actions.append(CancelDelivery(group, peer.number))
+        self._again(task, now_ns)
+
+    def _free(self, task: _Task, excess_ns: int | None, now_ns: int) -> None:
+        peer = task.peer
+        assert peer is not None
+        task.peer = None
+        group = task.group
+        allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
+        self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed)
+        self._pump(None, now_ns)
+
+    def _again(self, task: _Task, now_ns: int) -> None:
+        task.rounds = 0
+        if task.group.deadline_ns <= now_ns:
+            self._drop(task, now_ns)
+        elif self._run_here(task.group, 0, now_ns):
+            del self._tasks[task.group.id]
+        else:
+            self._seek(task, now_ns)
+
+    # Waiting.
+
+    def _wait(self, task: _Task, now_ns: int) -> None:
+        """For the link; meanwhile there may come a place here."""
+        task.waits = True
+        assert task.tag is not None
+        self._turns.wait(task.tag, task)
+        seat = self._seat
+        seat.timers.at(now_ns + seat.settings.defer_ns, self._recheck, (task, task.step))
+        drained = now_ns + self._links.queue_ns(now_ns) - seat.settings.queue_ns
+        seat.timers.at(max(now_ns + MS, drained + 1), self._pump, None)
+
+    def _pump(self, _: object, now_ns: int) -> None:
+        """Lets those go whose turn it is."""
+        turns = self._turns
+        links = self._links
+        rng = self._seat.rng
+        while (
+            len(turns)
+            and not links.full(now_ns)
+            and (links.is_open(0, rng) or links.is_open(1, rng))
+        ):
+            task = turns.first()
+            if task.waits:
+                task.waits = False
+                self._seek(task, now_ns)
+                if task.waits:
+                    return
+        if len(turns) and links.full(now_ns):
+            drained = links.busy_ns + links.pending_ns - self._seat.settings.queue_ns
+            self._seat.timers.at(max(now_ns + MS, drained + 1), self._pump, None)
+
+    def _recheck(self, what: tuple[_Task, int], now_ns: int) -> None:
+        task, step = what
+        if not task.waits or task.step != step:
+            return
+        group = task.group
+        if group.deadline_ns <= now_ns:
+            task.waits = False
+            self._drop(task, now_ns)
+        elif self._run_here(group, 0, now_ns):
+            task.waits = False
+            self._refund(task)
+            del self._tasks[group.id]
+        else:
+            self._seat.timers.at(now_ns + self._seat.settings.defer_ns, self._recheck, what)
+
+    def _fall_back(self, task: _Task, now_ns: int) -> None:
+        """Here without headroom; else later; else nowhere."""
+        settings = self._seat.settings
+        group = task.group
+        if self._run_here(group, 0, now_ns):
+            self._refund(task)
+            del self._tasks[group.id]
+        elif task.deferrals < settings.deferrals and now_ns + settings.defer_ns < group.deadline_ns:
+            task.deferrals += 1
+            self._seat.timers.at(now_ns + settings.defer_ns, self._retry, (task, task.step))
+        else:
+            self._drop(task, now_ns)
+
+    def _retry(self, what: tuple[_Task, int], now_ns: int) -> None:
+        task, step = what
+        if task.step != step:
+            return
+        task.rounds = 0
+        task.tried = []
+        if self._run_here(task.group, 0, now_ns):
+            self._refund(task)
+            del self._tasks[task.group.id]
+        else:
+            self._seek(task, now_ns)
+
+    def _refund(self, task: _Task) -> None:
+        if task.tag is not None:
+            group = task.group
+            self._turns.refund(group.app, group.weight, group.payload_bytes)
+            task.tag = None
+
+    def _drop(self, task: _Task, now_ns: int) -> None:
+        self._refund(task)
+        task.step += 1
+        del self._tasks[task.group.id]
+        self._dropped(task.group, now_ns)
+        self._seat.actions.append(Drop(task.group, "deadline"))
+
+    def _cancel(self, peer: Peer, number: int) -> None:
+        self._seat.actions.append(Send(peer.number, Cancel(number).pack()))
+
+    @staticmethod
+    def _suspect(peer: Peer, now_ns: int, for_ns: int) -> None:
+        peer.suspect_ns = max(peer.suspect_ns, now_ns + for_ns)

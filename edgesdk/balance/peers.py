@@ -1,0 +1,116 @@
+"""What is known of one peer, and how far it is to be believed."""
+
+from __future__ import annotations
+
+from edgesdk.balance.digest import Digest
+
+__all__ = ["Peer"]
+
+_FOREVER = 1 << 62
+
+
+class Peer:
+    """One authenticated member: its last state, its distance, its record."""
+
+    __slots__ = (
+        "address",
+        "backlog_ns",
+        "costs",
+        "debit_ns",
+        "digest",
+        "faith",
+        "heard_ns",
+        "incarnation",
+        "keys",
+        "latency_ns",
+        "link",
+        "number",
+        "open_bids",
+        "refused_ns",
+        "residents",
+        "rtt_var_ns",
+        "sequence",
+        "service_class",
+        "site",
+        "srtt_ns",
+        "suspect_ns",
+        "unlike",
+        "watched_ns",
+    )
+
+    def __init__(self, number: int, site: int, link: int, latency_ns: int, address: bytes) -> None:
+        self.number = number
+        self.site = site
+        self.link = link
+        self.address = address
+        self.digest: Digest | None = None
+        self.heard_ns = -_FOREVER
+        self.backlog_ns = 0
+        self.debit_ns = 0
+        """Work that this node gave to the peer since its last digest."""
+        self.keys: tuple[int, ...] = ()
+        self.residents = 1
+        self.service_class = -1
+        self.incarnation = -1
+        self.sequence = 0
+        self.latency_ns = latency_ns
+        self.srtt_ns = 0
+        self.rtt_var_ns = 0
+        self.suspect_ns = -_FOREVER
+        """Not asked before this instant."""
+        self.faith = 1.0
+        """Share of its promises that it keeps, of late; halved by each that it broke."""
+        self.costs: dict[tuple[int, int], int] = {}
+        """(model, items) -> ns, as its answers said."""
+        self.unlike: dict[int, int] = {}
+        """model -> variant that it refused to equal."""
+        self.watched_ns = -_FOREVER
+        self.refused_ns = -_FOREVER
+        self.open_bids = 0
+
+    def hear(self, digest: Digest, now_ns: int) -> bool:
+        """Takes news in; False if they are older than what is known. A new incarnation is a
+        restarted peer, whatever its sequence says."""
+        if digest.incarnation == self.incarnation:
+            ahead = (digest.sequence - self.sequence) & 0xFFFF
+            if ahead >= 0x8000:
+                return False
+        else:
+            self.incarnation = digest.incarnation
+            self.costs.clear()
+            self.unlike.clear()
+            self.suspect_ns = -_FOREVER
+        self.sequence = digest.sequence
+        self.digest = digest
+        self.heard_ns = now_ns
+        self.backlog_ns = digest.backlog_ns
+        self.debit_ns = 0
+        self.keys = digest.keys
+        self.residents = digest.residents or 1
+        self.service_class = digest.service_class
+        self.site = digest.site
+        return True
+
+    def answered(self, took_ns: int) -> None:
+        """One round trip; RFC 6298's estimator."""
+        if not self.srtt_ns:
+            self.srtt_ns = took_ns
+            self.rtt_var_ns = took_ns // 2
+        else:
+            self.rtt_var_ns += (abs(took_ns - self.srtt_ns) - self.rtt_var_ns) // 4
+            self.srtt_ns += (took_ns - self.srtt_ns) // 8
+        self.latency_ns = self.srtt_ns // 2
+
+    def silence_ns(self, least_ns: int) -> int:
+        """How long an answer may take before the peer is suspect."""
+        if not self.srtt_ns:
+            return max(least_ns, 4 * self.latency_ns + least_ns)
+        return max(least_ns, self.srtt_ns + 4 * self.rtt_var_ns)
+
+    def kept(self) -> None:
+        """It kept a promise."""
+        self.faith += (1.0 - self.faith) * 0.1
+
+    def broke(self) -> None:
+        """It accepted and was late, or failed."""
+        self.faith = max(0.02, self.faith * 0.5)

@@ -1,0 +1,61 @@
+"""The numbers of the policy, with what each was worth where it was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MS", "SECOND", "Settings"]
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Settings:
+    """Times are ns. The defaults are those of the figures in ``docs/benchmarks.md``."""
+
+    # View.
+    view: int = 24
+    watchers: int = 36
+    same_site: float = 1 / 3
+    holders: int = 6
+    period_ns: int = 8 * SECOND
+    exchange_ns: int = 30 * SECOND
+    """Between two exchanges of members with a random peer, once the view is full."""
+
+    # Choice.
+    headroom: float = 0.3
+    """Share of the time left that a local end leaves free, so that later groups find room."""
+    quotes: int = 2
+    rounds: int = 4
+    deferrals: int = 2
+    defer_ns: int = 80 * MS
+    flexibility: float = 3.0
+    """Exponent of a peer's number of residents in its weight: prefer the least flexible."""
+    least_slack_ns: int = 20 * MS
+    silence_ns: int = 20 * MS
+
+    # Links.
+    nic_bps: float = 1e8
+    """What this node's interface sends; the pace of its own queue is known from this."""
+    latency_ns: int = 1 * MS
+    """One way, before anything was measured."""
+    window: float = 8.0
+    window_max: float = 64.0
+    window_min: float = 0.05
+    shrink: float = 0.7
+    grow: float = 0.5
+    excess: float = 0.05
+    """Share of the deadline that a delivery may be late before its link counts as congested."""
+    queue_ns: int = 60 * MS
+    """Own transmit queue from which on groups wait for their application's turn."""
+    grace_ns: int = 100 * MS
+    """After its promised arrival a reservation is given up."""
+
+    # Models.
+    placement_ns: int = 2 * SECOND
+    placement_below: float = 0.7
+
+    reservations_a_peer: int = 64
+    known: int = 2048
+    """Members remembered beyond the view."""
