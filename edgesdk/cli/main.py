@@ -37,6 +37,7 @@ _COMMANDS = {
     "run": _Command("edgesdk.cli.run", "Run applications on cameras."),
     "models": _Command("edgesdk.cli.models", "List, pull, add, show and verify models."),
     "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
+    "profile": _Command("edgesdk.cli.profile", "Measure what applications need."),
     "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
     "bench": _Command("edgesdk.cli.bench", "Measure this machine's ring, scheduler and models."),
 }
