@@ -21,6 +21,8 @@ __all__ = [
     "CameraState",
     "CameraSummary",
     "CaptureTime",
+    "DemoHalf",
+    "DemoNode",
     "DemoSummary",
     "DroppedReason",
     "ErrorBody",
@@ -211,8 +213,41 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     sinks: dict[str, SinkStats] = {}
 
 
+class DemoHalf(msgspec.Struct, frozen=True, kw_only=True):
+    """Frames of all cameras that passed in one half of a demo: with the cluster, or without.
+
+    *elsewhere* of those that are ok or late were computed by another node than their camera's;
+    *goodput* is ok / passed, *by_camera* likewise.
+    """
+
+    passed: Count = 0
+    ok: Count = 0
+    late: Count = 0
+    dropped: Count = 0
+    failed: Count = 0
+    elsewhere: Count = 0
+    goodput: float | None = None
+    by_camera: dict[str, float | None] = {}
+
+
+class DemoNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of the demo: groups of its own camera kept and offloaded, groups of peers received;
+    *deaths* says how its process ended while the demo ran."""
+
+    kept: Count = 0
+    offloaded: Count = 0
+    received: Count = 0
+    dropped: Count = 0
+    duplicates: Count = 0
+    deaths: list[str] = []
+
+
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``demo --json`` prints: the counts of a run, and where it left its files."""
+    """What ``demo --json`` prints: the counts of all nodes, and where it left its files.
+
+    *people* are those on the picture; *accelerators* says whether they were emulated. *accounted* is true if each frame that passed
+    came to one end, and no result came twice.
+    """
 
     schema: SchemaVersion = 1
     command: Literal["demo"] = "demo"
@@ -224,6 +259,12 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     sinks: dict[str, SinkStats] = {}
     results: str | None = None
     picture: str | None = None
+    people: Count | None = None
+    accelerators: Literal["emulated", "real"] = "real"
+    nodes: dict[str, DemoNode] = {}
+    with_cluster: DemoHalf = DemoHalf()
+    without_cluster: DemoHalf = DemoHalf()
+    accounted: bool = True
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

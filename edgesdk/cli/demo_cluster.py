@@ -15,12 +15,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from edgesdk.cli.scenes import Scene
+
+if TYPE_CHECKING:
+    from edgesdk.cluster.survey import Surveyor
 
 __all__ = ["Agent", "DemoCluster"]
 
 _STOP_S = 4.0
+_ASK_S = 1.0
 _AGAIN_S = 3.0  # from the death of a node to its restart: long enough to be seen
 
 
@@ -30,7 +35,6 @@ class Agent:
 
     scene: Scene
     folder: Path
-    video: Path
     control: int
     data: int
     process: subprocess.Popen[bytes] | None = None
@@ -42,8 +46,25 @@ class Agent:
         return self.folder / "node.toml"
 
     @property
+    def video(self) -> Path:
+        """Its scene; hard links to it are what the camera plays in the two halves."""
+        return self.folder / "scene.mp4"
+
+    @property
+    def still(self) -> Path:
+        """What the camera shows while the nodes get ready: nothing that moves."""
+        return self.folder / "still.mp4"
+
+    def playing(self, part: str) -> Path:
+        return self.folder / f"{part}.mp4"
+
+    @property
     def results(self) -> Path:
         return self.folder / "results.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "summary.json"
 
     @property
     def log(self) -> Path:
@@ -58,14 +79,18 @@ class DemoCluster:
     """Four agents below a temporary folder, which goes with them; a context manager.
 
     real: the detector runs as fast as it runs; else its results are padded to the service time
-    that the scene states. All of it listens on loopback only.
+    that the scene states. web: where the first node serves its page. All of it listens on loopback
+    only.
     """
 
-    def __init__(self, scenes: list[Scene], *, real: bool, cache: Path) -> None:
+    def __init__(
+        self, scenes: list[Scene], *, real: bool, cache: Path, web: str | None = None
+    ) -> None:
+        self.real = real
         self._scenes = scenes
-        self._real = real
+        self._web = web
         self._cache = cache
-        self._alone = False
+        self._part = "still"
         self.folder = Path()
         self.agents: list[Agent] = []
 
@@ -81,7 +106,7 @@ class DemoCluster:
                 folder.mkdir()
                 authority.add(scene.name, out=folder / "node.bundle")
                 control, data = ports[2 * index : 2 * index + 2]
-                agent = Agent(scene, folder, folder / "scene.mp4", control, data)
+                agent = Agent(scene, folder, control, data)
                 self.agents.append(agent)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -97,12 +122,21 @@ class DemoCluster:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def operator_bundle(self) -> Path:
-        return self.folder / "operator" / "operator.bundle"
+    def surveyor(self) -> Surveyor:
+        """What asks all agents how they are, as the cluster's operator."""
+        from edgesdk.cluster.administration import administer
+        from edgesdk.cluster.identity import Identity
+        from edgesdk.cluster.survey import Surveyor
+
+        identity = Identity.load(self.folder / "operator" / "operator.bundle")
+        return Surveyor(
+            lambda address, verb, body: administer(identity, address, verb, body, _ASK_S),
+            identity.fingerprint,
+            [agent.address for agent in self.agents],
+        )
 
     def start(self) -> None:
-        """Starts every agent; their videos must be there."""
+        """Starts every agent, in front of a scene that stands still; the videos must be there."""
         for agent in self.agents:
             self._start(agent)
 
@@ -121,10 +155,15 @@ class DemoCluster:
                 self._start(agent)
         return died
 
-    def separate(self) -> None:
-        """From now on no frame leaves its node; the agents go on, their models stay loaded."""
-        self._alone = True
+    def play(self, *, together: bool) -> None:
+        """Starts all scenes from their beginning. Not *together*: no frame leaves its node.
+
+        The agents go on with their models loaded.
+        """
+        self._part = "with-cluster" if together else "without-cluster"
         for agent in self.agents:
+            if not agent.playing(self._part).exists():
+                os.link(agent.video, agent.playing(self._part))
             self._write_config(agent)
             if agent.process is not None:
                 with suppress(ProcessLookupError):
@@ -140,11 +179,7 @@ class DemoCluster:
                 process.send_signal(signal.SIGCONT)
         end = time.monotonic() + _STOP_S
         for process in running:
-            try:
-                process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _await_end(process, end)
         for agent in self.agents:
             agent.process = None
             agent.died_at = None
@@ -152,11 +187,12 @@ class DemoCluster:
     def _start(self, agent: Agent) -> None:
         self._write_config(agent)
         command = [sys.executable, "-m", "edgesdk.cli.main", "agent", "--config", str(agent.config)]
-        with agent.log.open("ab") as log:
+        command += ["--out", str(agent.results), "--json"]
+        with agent.log.open("ab") as log, agent.summary.open("ab") as out:
             agent.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=out,
                 stderr=log,
                 cwd=agent.folder,
                 # Ctrl-C is for the demo, which then asks its agents.
@@ -166,7 +202,7 @@ class DemoCluster:
 
     def _write_config(self, agent: Agent) -> None:
         scene = agent.scene
-        frames = "node" if self._alone else "cluster"
+        frames = "node" if self._part == "without-cluster" else "cluster"
         lines = [
             "schema = 1",
             "[node]",
@@ -179,22 +215,32 @@ class DemoCluster:
             f'listen = "127.0.0.1:{agent.control}"',
             f'data = "127.0.0.1:{agent.data}"',
             f"[cameras.{scene.name}]",
-            f"uri = {_text(f'file:{agent.video}?loop=1')}",
+            f"uri = {_text(f'file:{agent.playing(self._part)}?loop=1')}",
             f'frames = "{frames}"',
             "[apps.people]",
             'app = "edgesdk.cli.street:people"',
             f"cameras = [{_text(scene.name)}]",
         ]
-        if not self._real:
+        if not self.real:
             lines += [
                 "[emulated]",
                 f"name = {_text(scene.device)}",
                 "[emulated.models.person-ssdlite]",
                 f'base = "{scene.service_ms}ms"',
             ]
+        if self._web is not None and agent is self.agents[0]:
+            lines += ["[web]", f"listen = {_text(self._web)}"]
         beside = agent.config.with_suffix(".new")
         beside.write_text("\n".join(lines) + "\n")
         beside.replace(agent.config)
+
+
+def _await_end(process: subprocess.Popen[bytes], end: float) -> None:
+    try:
+        process.wait(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _text(value: object) -> str:

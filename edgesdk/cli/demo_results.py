@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgesdk.errors import SinkError
+
+if TYPE_CHECKING:
+    from edgesdk.values import Detections
 
 __all__ = ["Collector", "Crowd", "Tally"]
 
@@ -85,17 +89,33 @@ class Crowd:
     sequence: int
     items: list[_Item]
 
+    def detections(self) -> Detections:
+        """Its boxes, as they are drawn."""
+        import numpy as np
+
+        from edgesdk.values import Detections
+
+        n = len(self.items)
+        return Detections(
+            boxes=np.array([item.box for item in self.items], np.float32).reshape(n, 4),
+            scores=np.array([item.score for item in self.items], np.float32),
+            label_ids=np.array([item.label_id for item in self.items], np.int32),
+            labels=tuple(item.label for item in self.items),
+            track_ids=np.array([item.track_id or 0 for item in self.items], np.int64),
+        )
+
 
 class Collector:
     """Appends what nodes write to their own files to *target*, whole lines at a time.
 
-    files: by node. Frames captured before :attr:`switch_ns` (UTC) count for the first half, the
-    others for the second. *twice* counts results that came for a frame which had one.
+    files: by node. A frame counts for the half that had begun when it was captured; what came
+    before the first half is in no half. *twice* counts results of a frame which had one.
     """
 
     def __init__(self, files: Mapping[str, Path], target: Path) -> None:
-        self.switch_ns: int | None = None
+        self._begun: list[int] = []
         self.halves: tuple[dict[str, Tally], dict[str, Tally]] = ({}, {})
+        self.before = Tally()
         self.crowd: Crowd | None = None
         self.twice = 0
         self._files = dict(files)
@@ -116,6 +136,11 @@ class Collector:
         for node in self._files:
             while self._take(node):
                 pass
+
+    def begin(self, half: int, utc_ns: int) -> None:
+        """From *utc_ns* on frames are of *half*, 0 or 1, which follow each other."""
+        assert half == len(self._begun)
+        self._begun.append(utc_ns)
 
     def close(self) -> None:
         self._out.close()
@@ -154,8 +179,8 @@ class Collector:
             self.twice += 1
             return
         self._seen.add(key)
-        half = int(self.switch_ns is not None and line.captured.utc_ns >= self.switch_ns)
-        tally = self.halves[half].setdefault(line.camera, Tally())
+        half = sum(began <= line.captured.utc_ns for began in self._begun) - 1
+        tally = self.before if half < 0 else self.halves[half].setdefault(line.camera, Tally())
         if line.state in ("ok", "late", "dropped", "failed"):
             setattr(tally, line.state, getattr(tally, line.state) + 1)
         if line.reason:

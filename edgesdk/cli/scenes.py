@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["FPS", "SCENES", "SPIKE", "Scene", "film", "picture_of"]
 
-FPS = 10
+FPS = 20
 SPIKE = (0.35, 0.75)
 """When the street's spike begins and ends, as parts of the scene."""
 
@@ -42,9 +43,12 @@ class Scene:
 
     def moves(self, at: float, length: float) -> bool:
         """Whether the video plays at second *at* of a scene of *length* seconds."""
-        if self.spike and SPIKE[0] <= at / length < SPIKE[1]:
+        if self.in_spike(at, length):
             return True
         return self.every is not None and (self.every == 0 or at % self.every < _GLIMPSE)
+
+    def in_spike(self, at: float, length: float) -> bool:
+        return self.spike and SPIKE[0] <= at / length < SPIKE[1]
 
 
 SCENES = (
@@ -55,10 +59,11 @@ SCENES = (
 )
 
 
-def film(scene: Scene, source: Path, target: Path, seconds: float) -> int:
+def film(scene: Scene, source: Path, target: Path, seconds: float, *, still: bool = False) -> int:
     """Writes *seconds* of *scene* to *target* as H.264; returns the number of frames.
 
-    Raises CaptureError where *source* cannot be read or *target* not be written.
+    still: only its first picture, over and over. Raises CaptureError where *source* cannot be
+    read or *target* not be written.
     """
     import av
 
@@ -66,7 +71,7 @@ def film(scene: Scene, source: Path, target: Path, seconds: float) -> int:
 
     wanted = max(1, round(seconds * FPS))
     try:
-        pictures = list(_pictures(source, scene.size))
+        pictures = list(_pictures(source, scene.size, 1 if still else None))
         with av.open(str(target), "w") as container:
             stream = container.add_stream("libx264", rate=FPS)
             stream.width, stream.height = scene.size
@@ -97,14 +102,14 @@ def picture_of(video: Path, index: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture, np.uint8)
 
 
-def _pictures(source: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    """What *source* shows, at :data:`FPS` and at *size*."""
+def _pictures(source: Path, size: tuple[int, int], most: int | None) -> Iterator[NDArray[np.uint8]]:
+    """What *source* shows, at :data:`FPS` and at *size*; *most* pictures, or all."""
     import av
     import cv2
 
     due = 0.0
     with av.open(str(source)) as container:
-        for frame in container.decode(video=0):
+        for frame in islice(container.decode(video=0), most):
             if frame.time is not None and frame.time < due:
                 continue
             due += 1 / FPS
