@@ -1,7 +1,8 @@
 """Runs what the scheduler says on one device: the only place where inference happens.
 
-Two threads a device. A session runs one inference at a time, so while one thread is inside it the
-other prepares the next batch or decodes the last one; both release the GIL for most of that.
+Two threads a device, unless it is said otherwise. A session runs one inference at a time, so while
+one thread is inside it the other prepares the next batch or decodes the last one; both release the
+GIL for most of that.
 """
 
 from __future__ import annotations
@@ -9,83 +10,68 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
+from edgesdk.core.sched import Batch, Reservation, Scheduler, SchedulerFull
 from edgesdk.errors import EdgeError
-from edgesdk.runtime.sessions import LoadedModel, Picture
+from edgesdk.runtime.load import Load
+from edgesdk.runtime.parts import cut, sizes
+from edgesdk.runtime.request import Outcome, Request, Times
+from edgesdk.runtime.sessions import KnownModel, LoadedModel
 
-__all__ = ["Executor", "Outcome", "Request", "Times"]
+__all__ = ["Executor", "Outcome", "Promise", "Request", "Times"]
 
 log = logging.getLogger(__name__)
 
 # Two in flight: one inside the session, one being prepared. More would only age in line.
 _LANES = 2
+# As many as a scheduler can know at one time.
 _MODELS = 64
+# So long after its release the scheduler forgets a reservation.
+_GRACE_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Nanoseconds of one request; *prepare*, *infer* and *decode* are those of its batch."""
+class Promise:
+    """A place kept free for a group: *items* of *model*, whose data come by *release_ns*."""
 
-    queue: int = 0
-    prepare: int = 0
-    infer: int = 0
-    decode: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class Request:
-    """Pictures of one frame for one model: the unit the scheduler decides about.
-
-    *stream* is the scheduler's; *done* is the caller's, never called here. *options* are the
-    decoding options (``score``, ``iou``) of the operator that asks.
-    """
-
-    stream: int
+    ends_ns: int
     model: LoadedModel
-    pictures: Sequence[Picture]
-    deadline_ns: int
-    done: Callable[[Outcome], None]
-    options: tuple[tuple[str, Any], ...] = ()
-    submitted_ns: int = 0
-
-
-@dataclass(eq=False, slots=True)
-class Outcome:
-    """How a request ended: *values*, one a picture; or *dropped*, the reason; or *error*.
-
-    *request* is None for what was no inference.
-    """
-
-    request: Request | None = None
-    values: Sequence[Any] | None = None
-    dropped: str | None = None
-    error: Exception | None = None
-    times: Times = field(default_factory=Times)
+    items: int
+    release_ns: int
+    reservations: tuple[Reservation, ...]
 
 
 class Executor:
     """One device with its scheduler.
 
-    *report* is called from the executor's threads, without locks held, and must not block.
+    *report* is called from the executor's threads, without locks held, and must not block. *lanes*:
+    threads, and batches in flight; with one, costs and promises are those of the device alone, as
+    promises to other nodes want it. Its methods may be called from any thread.
     """
 
-    def __init__(self, device: str, report: Callable[[Sequence[Outcome]], None]) -> None:
+    def __init__(
+        self, device: str, report: Callable[[Sequence[Outcome]], None], *, lanes: int = _LANES
+    ) -> None:
         self.device = device
+        self.executed = 0
+        self.received = 0
         self._report = report
-        self._scheduler = Scheduler(devices=_LANES, max_models=_MODELS)
+        self._scheduler = Scheduler(devices=lanes, max_models=_MODELS)
         self._wake = threading.Condition()
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, tuple[Request, ...]] = {}
+        self._numbers: dict[KnownModel, int] = {}
+        self._promises: dict[int, Promise] = {}
+        self._load = Load(lanes)
         self._next_job = 1
         self._stopping = False
         self._threads = [
             threading.Thread(
                 target=self._serve, args=(lane,), name=f"infer-{device}-{lane}", daemon=True
             )
-            for lane in range(_LANES)
+            for lane in range(lanes)
         ]
 
     def add_app(self, weight: float) -> int:
@@ -93,8 +79,16 @@ class Executor:
             return self._scheduler.add_app(weight)
 
     def add_model(self, model: LoadedModel) -> int:
+        """Its number, for streams; a model that is known keeps the one it has."""
         with self._wake:
-            return self._scheduler.add_model(model.costs_ns)
+            if model not in self._numbers:
+                self._numbers[model] = self._scheduler.add_model(model.costs_ns)
+            return self._numbers[model]
+
+    def models(self) -> list[LoadedModel]:
+        """What it can run, in the order in which they came."""
+        with self._wake:
+            return [model for model in self._numbers if isinstance(model, LoadedModel)]
 
     def add_stream(
         self, app: int, model: int, *, period_ns: int, deadline_ns: int, depth: int
@@ -118,6 +112,7 @@ class Executor:
         """Forgets *model*; UsageError while it has streams, reservations or a batch that runs."""
         with self._wake:
             self._scheduler.remove_model(model)
+            self._numbers = {known: n for known, n in self._numbers.items() if n != model}
 
     def remove_app(self, app: int) -> None:
         """Forgets *app*; UsageError while it has streams or jobs that run."""
@@ -131,7 +126,7 @@ class Executor:
     def waiting_in(self, stream: int) -> int:
         """Requests of *stream* that wait for their turn."""
         with self._wake:
-            return sum(request.stream == stream for request in self._requests.values())
+            return sum(requests[0].stream == stream for requests in self._requests.values())
 
     def start(self) -> None:
         for thread in self._threads:
@@ -142,9 +137,7 @@ class Executor:
         now = time.monotonic_ns()
         request.submitted_ns = now
         with self._wake:
-            job = self._next_job
-            self._next_job += 1
-            self._requests[job] = request
+            job = self._new_job((request,))
             try:
                 self._scheduler.submit(
                     request.stream,
@@ -154,12 +147,115 @@ class Executor:
                     now_ns=now,
                 )
             except SchedulerFull:
-                outcomes = [Outcome(self._requests.pop(job), dropped="queue")]
+                del self._requests[job]
+                outcomes = [Outcome(request, dropped="queue")]
             else:
                 outcomes = self._take_drops()
             self._wake.notify()
         if outcomes:
             self._report(outcomes)
+
+    def quote(
+        self, model: LoadedModel, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
+    ) -> int | None:
+        """When such a group would end if :meth:`reserve` took it; None where it would not."""
+        with self._wake:
+            number = self._numbers.get(model)
+            if number is None or self._stopping:
+                return None
+            if items <= model.max_batch:
+                try:
+                    return self._scheduler.quote(
+                        number, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+                    )
+                except SchedulerFull:
+                    return None
+            promise = self._reserve(number, model, items, release_ns, deadline_ns, now_ns)
+            if promise is None:
+                return None
+            self._give_up(promise)
+            return promise.ends_ns
+
+    def reserve(
+        self, model: LoadedModel, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
+    ) -> Promise | None:
+        """A place that holds if it is claimed by *release_ns*; None breaks nothing.
+
+        Of *model* one that this executor has. More items than a batch holds are several jobs. It
+        expires 100 ms after *release_ns*.
+        """
+        with self._wake:
+            number = self._numbers.get(model)
+            if number is None or self._stopping:
+                return None
+            promise = self._reserve(number, model, items, release_ns, deadline_ns, now_ns)
+            if promise is not None:
+                self._forget_expired(now_ns)
+                self._promises[promise.reservations[0].id] = promise
+            return promise
+
+    def cancel(self, promise: Promise) -> None:
+        """Gives the place back; one that was claimed or has expired is left alone."""
+        with self._wake:
+            if self._promises.pop(promise.reservations[0].id, None) is not None:
+                self._give_up(promise)
+
+    def claim(self, requests: Sequence[Request], promise: Promise) -> bool:
+        """The data of *promise* came: from here each request ends in one Outcome, as if submitted.
+
+        The requests are for the promise's card, and have its number of pictures together. False:
+        it was cancelled, claimed or has expired, and nothing was taken.
+        """
+        now = time.monotonic_ns()
+        for request in requests:
+            request.submitted_ns, request.model = now, promise.model
+        jobs = cut(requests, promise.model.max_batch)
+        with self._wake:
+            if self._promises.pop(promise.reservations[0].id, None) is None or self._stopping:
+                return False
+            for reservation, parts in zip(promise.reservations, jobs, strict=True):
+                job = self._new_job(parts)
+                try:
+                    self._scheduler.claim(reservation, job, now_ns=now)
+                except KeyError:
+                    del self._requests[job]
+                    if reservation is promise.reservations[0]:
+                        return False  # they have one release: the others have expired too
+                    raise
+            outcomes = self._take_drops()
+            self._wake.notify()
+        if outcomes:
+            self._report(outcomes)
+        return True
+
+    def cost_ns(self, model: LoadedModel, items: int) -> int:
+        """The upper estimate of what *items* take, alone on the device; 0 if it has no *model*."""
+        with self._wake:
+            number = self._numbers.get(model)
+            if number is None:
+                return 0
+            return sum(self._scheduler.cost_upper(number, n) for n in sizes(items, model.max_batch))
+
+    def backlog_ns(self, now_ns: int) -> int:
+        """How long what runs, is queued and is promised will take, by mean costs."""
+        with self._wake:
+            self._forget_expired(now_ns)
+            work: Counter[tuple[KnownModel, int]] = Counter()
+            for promise in self._promises.values():
+                work.update((promise.model, n) for n in _sizes(promise))
+            for requests in self._requests.values():
+                work[requests[0].model, sum(len(r.pictures) for r in requests)] += 1
+            total = self._load.running_ns(now_ns)
+            for (model, items), times in work.items():
+                number = self._numbers.get(model)
+                if number is not None:
+                    total += times * self._scheduler.cost(number, items)
+            return total // self._load.lanes
+
+    def utilisation(self) -> float:
+        """The part of the last two seconds or so that something ran, 0 to 1."""
+        with self._wake:
+            return self._load.utilisation(time.monotonic_ns())
 
     def waiting(self) -> int:
         """Requests that were submitted and have not ended."""
@@ -188,7 +284,10 @@ class Executor:
             )
             with self._wake:
                 ok = all(outcome.error is None for outcome in outcomes)
-                self._scheduler.done(batch.id, time.monotonic_ns(), took_ns=took, ok=ok)
+                now = time.monotonic_ns()
+                self._scheduler.done(batch.id, now, took_ns=took, ok=ok)
+                self._load.ended(lane, now)
+                outcomes = self._gathered(outcomes)
                 self._wake.notify()
             self._report(outcomes)
 
@@ -201,7 +300,8 @@ class Executor:
                 answer = self._scheduler.next(lane, now)
                 outcomes = self._take_drops()
                 if isinstance(answer, Batch):
-                    requests = [self._requests.pop(job) for job in answer.jobs]
+                    requests = [r for job in answer.jobs for r in self._requests.pop(job)]
+                    self._load.began(lane, now, answer.ends_ns)
                 elif not outcomes:
                     # An int is the instant to look again; None, that a submit will wake us.
                     wait = None if answer is None else max(0.0, (answer - now) / 1e9)
@@ -211,11 +311,80 @@ class Executor:
             if isinstance(answer, Batch):
                 return answer, requests
 
+    def _new_job(self, requests: tuple[Request, ...]) -> int:
+        job = self._next_job
+        self._next_job += 1
+        self._requests[job] = requests
+        return job
+
+    def _reserve(
+        self,
+        number: int,
+        model: LoadedModel,
+        items: int,
+        release_ns: int,
+        deadline_ns: int,
+        now_ns: int,
+    ) -> Promise | None:
+        made: list[Reservation] = []
+        for count in sizes(items, model.max_batch):
+            try:
+                found = self._scheduler.offer(
+                    number, count, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+                )
+            except SchedulerFull:
+                found = None
+            if found is None:
+                for reservation in made:
+                    self._scheduler.cancel(reservation)
+                return None
+            made.append(found)
+        ends = max(reservation.ends_ns for reservation in made)
+        return Promise(ends, model, items, release_ns, tuple(made))
+
+    def _give_up(self, promise: Promise) -> None:
+        for reservation in promise.reservations:
+            self._scheduler.cancel(reservation)
+
+    def _forget_expired(self, now_ns: int) -> None:
+        self._scheduler.expire(now_ns)
+        gone = [k for k, p in self._promises.items() if p.release_ns + _GRACE_NS < now_ns]
+        for key in gone:
+            del self._promises[key]
+
     def _take_drops(self) -> list[Outcome]:
-        return [
-            Outcome(self._requests.pop(job), dropped=reason)
-            for job, reason in self._scheduler.drops()
-        ]
+        """What the scheduler gave up. Holds the lock."""
+        drops = self._scheduler.drops()
+        if not drops:
+            return []
+        return self._gathered(
+            [
+                Outcome(request, dropped=reason)
+                for job, reason in drops
+                for request in self._requests.pop(job)
+            ]
+        )
+
+    def _gathered(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Counts *outcomes*, those of parts put together to those of whole requests."""
+        whole: list[Outcome] = []
+        for outcome in outcomes:
+            request = outcome.request
+            assert request is not None
+            ended: Outcome | None = outcome
+            if request.whole is not None:
+                gathering, first = request.whole
+                ended = gathering.add(outcome, first)
+            if ended is not None:
+                whole.append(ended)
+                if ended.dropped is None:
+                    self.executed += 1
+                    self.received += bool(request.origin)
+        return whole
+
+
+def _sizes(promise: Promise) -> list[int]:
+    return sizes(promise.items, promise.model.max_batch)
 
 
 def _run(requests: Sequence[Request]) -> list[Outcome]:
@@ -235,6 +404,7 @@ def _run(requests: Sequence[Request]) -> list[Outcome]:
 
 def _run_together(requests: Sequence[Request], started: int) -> list[Outcome]:
     model = requests[0].model
+    assert isinstance(model, LoadedModel)
     counts = [len(request.pictures) for request in requests]
     inputs, geometries = model.encode([p for request in requests for p in request.pictures])
     if len(requests) == 1:

@@ -16,12 +16,14 @@ from typing import Any, Protocol
 
 from edgesdk.errors import BackendError, EdgeError
 from edgesdk.graph.frames import FrameInfo, FrameView
+from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance
 from edgesdk.runtime.executor import Outcome
 from edgesdk.runtime.latency import Durations
 from edgesdk.runtime.ledger import End, State
 from edgesdk.runtime.outlet import Delivery, Outlet
 from edgesdk.runtime.program import CameraProgram, Stage, Wish
+from edgesdk.runtime.request import Terms
 from edgesdk.runtime.sequencer import Sequencer
 from edgesdk.runtime.sessions import Picture
 from edgesdk.runtime.task import CropResults, Mark, Missing, Task, Wanted
@@ -44,11 +46,22 @@ class Services(Protocol):
     def infer(
         self,
         port: Port,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Picture | Shrunk],
         deadline_ns: int,
         done: Callable[[Outcome], None],
     ) -> None:
         """Submits one group; *done* is called on the dispatcher."""
+        ...
+
+    def place(
+        self,
+        port: Port,
+        pictures: Sequence[Picture | Shrunk],
+        deadline_ns: int,
+        done: Callable[[Outcome], None],
+        captured_ns: int,
+    ) -> None:
+        """The same where other nodes may do it: *port* has terms."""
         ...
 
     def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
@@ -66,12 +79,16 @@ class Services(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where an inference stage of one camera enters the scheduler."""
+    """Where an inference stage of one camera enters the scheduler.
+
+    *terms*: there where its requests may be placed on other nodes too.
+    """
 
     stream: int
     group: int  # pictures a request may have
     model: Any
     options: tuple[tuple[str, Any], ...] = ()
+    terms: Terms | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -298,8 +315,22 @@ class CameraFlow:
         task.crops[stage.index] = CropResults([None] * len(pictures), len(groups))
         deadline = self._job_deadline(task, stage, time.monotonic_ns())
         for first, group in groups:
-            done = partial(self._inferred, task, stage, first)
-            self._services.infer(port, group, deadline, done)
+            self._ask(task, stage, first, group, deadline)
+
+    def _ask(
+        self,
+        task: Task,
+        stage: Stage,
+        first: int,
+        pictures: Sequence[Picture | Shrunk],
+        deadline_ns: int,
+    ) -> None:
+        port = self._ports[stage.index]
+        done = partial(self._inferred, task, stage, first)
+        if port.terms is None:
+            self._services.infer(port, pictures, deadline_ns, done)
+        else:
+            self._services.place(port, pictures, deadline_ns, done, task.started_ns)
 
     def _job_deadline(self, task: Task, stage: Stage, after_ns: int) -> int:
         """The earliest deadline after *after_ns* of those that want this stage, else the last."""
@@ -331,8 +362,7 @@ class CameraFlow:
         later = self._job_deadline(task, stage, request.deadline_ns)
         if later <= request.deadline_ns or task.values.get(stage.index) is not Mark.RUNNING:
             return False
-        done = partial(self._inferred, task, stage, first)
-        self._services.infer(self._ports[stage.index], request.pictures, later, done)
+        self._ask(task, stage, first, request.pictures, later)
         return True
 
     def _call(self, task: Task, stage: Stage, function: Callable[[], Any]) -> None:

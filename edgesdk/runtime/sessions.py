@@ -27,10 +27,12 @@ from edgesdk.inference import (
 )
 from edgesdk.models.card import ModelCard
 from edgesdk.models.codec import Codec
+from edgesdk.models.encoding import Shrunk
 from edgesdk.models.schema import Variant
+from edgesdk.runtime.execution import Execution
 from edgesdk.runtime.speeds import Speeds
 
-__all__ = ["LoadedModel", "Picture", "Sessions"]
+__all__ = ["KnownModel", "LoadedModel", "Picture", "Sessions"]
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +54,22 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """One variant of a card in one session. Thread-safe."""
+class KnownModel:
+    """One variant of a card, with what makes pictures for it; a session may be elsewhere.
+
+    Thread-safe.
+    """
 
     card: ModelCard
     variant: Variant
     fingerprint: str
     codec: Codec
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel(KnownModel):
+    """One variant of a card in one session. Thread-safe."""
+
     session: Session
     spec: IOSpec
     batches: tuple[int, ...]
@@ -68,7 +79,23 @@ class LoadedModel:
     def max_batch(self) -> int:
         return self.batches[-1]
 
-    def encode(self, pictures: Sequence[Picture]) -> tuple[dict[str, NDArray[Any]], Sequence[Any]]:
+    def execution(self, node: str = "") -> Execution:
+        """What this session is, on the node of that name."""
+        spec = self.spec
+        return Execution(
+            node=node,
+            model=self.fingerprint,
+            backend=spec.backend,
+            backend_version=spec.backend_version,
+            device=spec.device,
+            executed_on=spec.executed_on,
+            precision=spec.precision,
+            evidence=spec.evidence,
+        )
+
+    def encode(
+        self, pictures: Sequence[Picture | Shrunk]
+    ) -> tuple[dict[str, NDArray[Any]], Sequence[Any]]:
         """The inputs of the smallest batch that holds all pictures, and their geometries."""
         batch = next(size for size in self.batches if size >= len(pictures))
         return self.codec.encode(pictures, batch)
