@@ -9,6 +9,7 @@ read is of one integer).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol
@@ -55,8 +56,8 @@ class Counts:
     """Frames of one application on one camera.
 
     At every moment ``captured = skipped_sample + held + passed`` and
-    ``passed = ok + late + dropped + failed + open``. ``duplicate`` counts ends that came after the
-    end, and is part of no sum.
+    ``passed = ok + late + dropped + failed + open``. ``duplicate`` counts results that came after
+    another one of the same work, and is part of no sum.
     """
 
     captured: int = 0
@@ -149,6 +150,10 @@ class Channel:
         self._count(end)
         return True
 
+    def repeat(self) -> None:
+        """A result came for a frame that had it already; it went nowhere."""
+        self.counts.duplicate += 1
+
     def delivered(self, incarnation: int, sequence: int) -> None:
         """The record of a closed entry has reached its sinks: nothing is left to remember."""
         entry, token = self._open.pop((incarnation, sequence))
@@ -200,6 +205,13 @@ class Ledger:
         if key not in self._channels:
             self._channels[key] = Channel(app, camera, len(self._channels), self._journal)
         return self._channels[key]
+
+    def repeated(self, apps: Iterable[str], camera: str) -> None:
+        """A second result came of work for *apps* on *camera*."""
+        for app in apps:
+            found = self._channels.get((app, camera))
+            if found is not None:
+                found.repeat()
 
     def channels(self) -> list[Channel]:
         return list(self._channels.values())

@@ -28,6 +28,7 @@ from edgesdk.graph import Application, compile_applications
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
+from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance, RunSummary, SinkStats
 from edgesdk.runtime import report
 from edgesdk.runtime.applications import applications_of
@@ -42,6 +43,7 @@ from edgesdk.runtime.leftovers import own_name, sweep
 from edgesdk.runtime.outlet import Delivery, Outlet
 from edgesdk.runtime.own_code import OwnCode
 from edgesdk.runtime.paths import cache_directory, node_name
+from edgesdk.runtime.placing import Placer
 from edgesdk.runtime.preparation import Progress, prepare_models, silent
 from edgesdk.runtime.preview import Previews
 from edgesdk.runtime.program import CameraProgram, Stage
@@ -72,7 +74,9 @@ class Node:
     apps: applications, or their addresses (``"people.py:people"``); each runs on every camera it
     wants. cameras: URI by name. Both add to what *config* says. out: a file that gets every result
     as a JSON line. on_result: called with each result record (a dict), on a thread of its own;
-    results wait for it in a bounded outbox. frames: how many to take of each camera.
+    results wait for it in a bounded outbox. frames: how many to take of each camera. placer: where
+    the inferences of live cameras go instead of this node's executors (see
+    :class:`~edgesdk.runtime.placing.Placer`).
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. Methods may be called from
     any thread. The constructor raises UsageError (GraphError, ConfigError); start raises also
@@ -89,6 +93,7 @@ class Node:
         out: str | Path | None = None,
         on_result: Callable[[dict[str, Any]], object] | None = None,
         frames: int | None = None,
+        placer: Placer | None = None,
     ) -> None:
         self.config = config or Config()
         self.name = node_name(self.config.node)
@@ -103,6 +108,7 @@ class Node:
         self._out = None if out is None else Path(out)
         self._on_result = on_result
         self._frames = frames
+        self._placer = placer
         self._observers: list[Observer] = []
         self._started_ns = 0
         self._stopped_ns = 0
@@ -113,6 +119,8 @@ class Node:
         self.feeds: dict[str, CameraFeed] = {}
         self.clocks: dict[int, StageClock] = {}
         self.inferences: dict[str, int] = {}
+        self.offloaded = 0
+        self.duplicates = 0
         self.wiring = Wiring()
         self.previews = Previews(self._keep_pixels)
         self.supervisor: CaptureSupervisor | None = None
@@ -183,6 +191,9 @@ class Node:
         else:
             dispatcher.post([self._halt, closing.start])
             self._finished.wait(_FINISH_S)
+        if self._placer is not None and self._started_ns:
+            self._placer.close()
+            self._placer = None
         idle = True
         for executor in self.wiring.executors.values():
             idle = executor.stop(left(_EXECUTORS_S)) and idle
@@ -257,13 +268,46 @@ class Node:
     def infer(
         self,
         port: Port,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Picture | Shrunk],
         deadline_ns: int,
         done: Callable[[Outcome], None],
     ) -> None:
         """For flows: see :class:`~edgesdk.runtime.flow.Services`."""
         executor = self.wiring.executor_of(port.model)
         executor.submit(Request(port.stream, port.model, pictures, deadline_ns, done, port.options))
+
+    def place(
+        self,
+        port: Port,
+        pictures: Sequence[Picture | Shrunk],
+        deadline_ns: int,
+        done: Callable[[Outcome], None],
+        captured_ns: int,
+    ) -> None:
+        """For flows."""
+        request = Request(port.stream, port.model, pictures, deadline_ns, done, port.options)
+        request.captured_ns, request.terms = captured_ns, port.terms
+        if self._placer is None:
+            self.report([Outcome(request, dropped="shutdown")])
+        else:
+            self._placer.place(request)
+
+    def report(self, outcomes: Sequence[Outcome]) -> None:
+        """How requests ended; for executors and placers, from any thread.
+
+        Requests of other nodes are told at once, on the caller's thread; this node's own on the
+        dispatcher's.
+        """
+        calls = []
+        for outcome in outcomes:
+            request = outcome.request
+            assert request is not None
+            if request.origin:
+                request.done(outcome)
+            else:
+                calls.append(partial(self._settle, request, outcome))
+        if calls:
+            self._post(calls)
 
     def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
         """For flows."""
@@ -300,7 +344,7 @@ class Node:
         lossless = {camera: self.sources[camera].lossless for camera in plan.cameras}
         queues = {camera: self.cameras[camera].queue for camera in plan.cameras}
         self.wiring = connect(
-            plan, programs, self._models, queues=queues, lossless=lossless, report=self._report
+            plan, programs, self._models, queues=queues, lossless=lossless, report=self.report
         )
         self.clocks = {
             p.index: StageClock(p.name, p.id)
@@ -356,6 +400,8 @@ class Node:
     def _go(self) -> None:
         assert self.supervisor is not None
         assert self._dispatcher is not None
+        if self._placer is not None:
+            self._placer.attach(self)
         self._started_ns = time.monotonic_ns()
         for executor in self.wiring.executors.values():
             executor.start()
@@ -397,19 +443,18 @@ class Node:
         if self._dispatcher is not None:
             self._dispatcher.post(calls)
 
-    def _report(self, outcomes: Sequence[Outcome]) -> None:
-        """On an executor's thread."""
-        calls = []
-        for outcome in outcomes:
-            assert outcome.request is not None
-            calls.append(partial(self._settle, outcome.request.done, outcome))
-        self._post(calls)
-
-    def _settle(self, done: Callable[[Outcome], None], outcome: Outcome) -> None:
-        if outcome.values is not None and outcome.request is not None:
-            card = outcome.request.model.card.name
+    def _settle(self, request: Request, outcome: Outcome) -> None:
+        if request.ended:
+            if outcome.values is not None and request.terms is not None:
+                self.duplicates += 1
+                self.ledger.repeated(request.terms.apps, request.terms.camera)
+            return
+        request.ended = True
+        if outcome.values is not None:
+            card = request.model.card.name
             self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
-        done(outcome)
+            self.offloaded += outcome.execution is not None
+        request.done(outcome)
 
 
 def _check(camera: str, source: Source) -> None:
