@@ -5,6 +5,9 @@ Every acceptance is a reservation that expires; a token is good once, for the pe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.messages import ACCEPT, BUSY, LOADING, NOT_RESIDENT, VARIANT, Offer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.terms import Promise
@@ -51,16 +54,23 @@ class Answering:
     __slots__ = (
         "_by_token",
         "_count",
+        "_fairness",
         "_held",
         "_ns_a_byte",
         "_seat",
+        "_used",
         "accepted",
         "claimed",
         "refused",
     )
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(
+        self, seat: Seat, fairness: Fairness, used: Callable[[int, int, int], None]
+    ) -> None:
+        """*used* is told (model, cost, now) of each group that runs here."""
         self._seat = seat
+        self._fairness = fairness
+        self._used = used
         self._held: dict[tuple[int, int], Held] = {}
         self._by_token: dict[bytes, Held] = {}
         self._count: dict[int, int] = {}
@@ -86,13 +96,16 @@ class Answering:
         if name in self._held or self._count.get(sender, 0) >= settings.reservations_a_peer:
             self.refused += 1
             return BUSY, 0, cost, b""
+        self._fairness.heard(model, offer.served, offer.items, now_ns)
         arrives = self._arrival(now_ns + offer.arrive_ns, offer.payload_bytes)
         deadline = now_ns + offer.left_ns
         promise = None
         if arrives + cost <= deadline:
-            promise = local.reserve(
-                model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
-            )
+            gap = self._fairness.gap_ns(model, now_ns)
+            if not gap or self._fits(offer, arrives, deadline, gap, now_ns):
+                promise = local.reserve(
+                    model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
+                )
         if promise is None:
             self.refused += 1
             return BUSY, 0, cost, b""
@@ -111,6 +124,7 @@ class Answering:
             return None
         self._forget(held)
         self.claimed += 1
+        self._used(held.model, self._seat.local.cost_ns(held.model, held.items), now_ns)
         return held.promise
 
     def cancel(self, sender: int, number: int) -> None:
@@ -134,6 +148,12 @@ class Answering:
             if abs(held.arrives_ns - arrives_ns) < gap:
                 arrives_ns = held.arrives_ns + gap
         return arrives_ns
+
+    def _fits(self, offer: Offer, arrives: int, deadline: int, gap: int, now_ns: int) -> bool:
+        ends = self._seat.local.quote(
+            offer.model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
+        )
+        return ends is not None and ends <= deadline - gap
 
     def _expire(self, held: Held, now_ns: int) -> None:
         if self._by_token.get(held.token) is held:

@@ -12,8 +12,10 @@ import random
 from edgesdk.balance.actions import Action, Send
 from edgesdk.balance.answering import Answering
 from edgesdk.balance.candidates import Candidates
+from edgesdk.balance.demand import Demand
 from edgesdk.balance.digest import HASHES, Digest
 from edgesdk.balance.estimate import Costs
+from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.links import Links
 from edgesdk.balance.messages import (
     Answer,
@@ -26,6 +28,7 @@ from edgesdk.balance.messages import (
     unpack,
 )
 from edgesdk.balance.offering import Offering
+from edgesdk.balance.placement import Placement
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, Settings
 from edgesdk.balance.terms import Group, Local, Promise, key_of
@@ -63,9 +66,14 @@ class Balancer:
         self._links = Links(settings)
         self._costs = Costs()
         self._view = View(seat, self._digest)
-        self._answering = Answering(seat)
+        self._demand = demand = Demand()
+        fairness = Fairness(seat)
+        self._placement = Placement(seat, self._view, self._costs, demand)
+        self._answering = Answering(seat, fairness, self._placement.used)
         candidates = Candidates(seat, self._view, self._links, self._costs)
-        self._offering = Offering(seat, candidates, self._links, self._costs, self._missed)
+        self._offering = Offering(
+            seat, candidates, self._links, self._costs, demand, fairness, self._placement.used
+        )
         self._started = False
 
     # Membership.
@@ -167,14 +175,14 @@ class Balancer:
         if not self._started:
             self._started = True
             self._view.start(now_ns)
-
-    def _missed(self, group: Group, now_ns: int) -> None:
-        pass
+            self._placement.start(now_ns)
 
     def _digest(self, now_ns: int) -> Digest:
         seat = self._seat
         local = seat.local
         residents = local.residents()
+        missed, rate, served = self._demand.worst(now_ns)
+        loading, ready = self._placement.loading(now_ns)
         self._sequence = (self._sequence + 1) & 0xFFFF
         return Digest(
             self._incarnation,
@@ -184,10 +192,10 @@ class Balancer:
             seat.service_class,
             len(residents),
             local.utilisation(),
-            0,
-            0.0,
-            1.0,
-            0,
-            0,
+            missed & 0xFFFF,
+            rate,
+            served,
+            loading & 0xFFFF,
+            max(0, ready - now_ns) if loading else 0,
             tuple([model & 0xFFFF for model in residents[:HASHES]]),
         )

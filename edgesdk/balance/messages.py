@@ -70,6 +70,8 @@ class Offer(NamedTuple):
     arrive_ns: int
     """From the receipt of this message to the arrival of the data."""
     payload_bytes: int
+    served: float = 1.0
+    """Share of this model's items that the origin got served lately."""
 
     def pack(self) -> bytes:
         """The datagram."""
@@ -82,6 +84,7 @@ class Offer(NamedTuple):
             _us(self.left_ns),
             _us(self.arrive_ns),
             min(0xFFFF, (self.payload_bytes + 1023) // 1024),
+            min(255, int(self.served * 255 + 0.5)),
             1 if self.variant else 0,
         )
         return head + self.variant.to_bytes(8, "big") if self.variant else head
@@ -189,7 +192,7 @@ class Exchange(NamedTuple):
 
 Message = Offer | Answer | Cancel | State | Watch | Unwatch | Exchange
 
-_OFFER_HEAD = struct.Struct("!BBIQBIIHB")
+_OFFER_HEAD = struct.Struct("!BBIQBIIHBB")
 _ANSWER_HEAD = struct.Struct("!BBIBIHB")
 _CANCEL_HEAD = struct.Struct("!BBI")
 _STATE_HEAD = bytes((_STATE, VERSION))
@@ -221,7 +224,7 @@ def unpack(data: bytes) -> Message | None:
 
 
 def _read_offer(data: bytes) -> Offer:
-    _, _, number, model, items, left, arrive, size, exact = _OFFER_HEAD.unpack_from(data)
+    _, _, number, model, items, left, arrive, size, served, exact = _OFFER_HEAD.unpack_from(data)
     if not 1 <= items <= ITEMS_MAX:
         raise MessageError(f"an offer of {items} items; expected 1 to {ITEMS_MAX}")
     if exact > 1:
@@ -232,7 +235,7 @@ def _read_offer(data: bytes) -> Offer:
         if len(data) < end:
             raise MessageError("an offer without the variant that it asks for")
         variant = int.from_bytes(data[_OFFER_HEAD.size : end], "big")
-    return Offer(number, model, variant, items, left * _US, arrive * _US, size * 1024)
+    return Offer(number, model, variant, items, left * _US, arrive * _US, size * 1024, served / 255)
 
 
 def _read_answer(data: bytes) -> Answer:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from edgesdk.balance.actions import CancelDelivery, Deliver, Drop, Run, Send
 from edgesdk.balance.candidates import Candidates
+from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
+from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.links import Links
 from edgesdk.balance.messages import ACCEPT, LOADING, NOT_RESIDENT, VARIANT, Answer, Cancel, Offer
 from edgesdk.balance.peers import Peer
@@ -89,12 +91,14 @@ class Offering:
         "_bids",
         "_candidates",
         "_costs",
-        "_dropped",
+        "_demand",
+        "_fairness",
         "_links",
         "_next",
         "_seat",
         "_tasks",
         "_turns",
+        "_used",
         "delivered",
         "failed",
         "kept",
@@ -107,13 +111,17 @@ class Offering:
         candidates: Candidates,
         links: Links,
         costs: Costs,
-        dropped: Callable[[Group, int], None],
+        demand: Demand,
+        fairness: Fairness,
+        used: Callable[[int, int, int], None],
     ) -> None:
         self._seat = seat
         self._candidates = candidates
         self._links = links
         self._costs = costs
-        self._dropped = dropped
+        self._demand = demand
+        self._fairness = fairness
+        self._used = used
         self._tasks: dict[int, _Task] = {}
         self._bids: dict[int, _Bid] = {}
         self._turns: Turns[_Task] = Turns()
@@ -125,7 +133,12 @@ class Offering:
     def place(self, group: Group, now_ns: int) -> None:
         """Here with headroom, else at a peer, else here without, else later, else nowhere."""
         left = group.deadline_ns - now_ns
-        if self._run_here(group, int(left * self._seat.settings.headroom), now_ns):
+        headroom = int(left * self._seat.settings.headroom)
+        self._fairness.heard(
+            group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
+        )
+        gap = self._fairness.gap_ns(group.model, now_ns)
+        if self._run_here(group, max(headroom, gap), now_ns):
             return
         task = self._tasks[group.id] = _Task(group)
         self._seek(task, now_ns)
@@ -146,6 +159,8 @@ class Offering:
         if promise is None:
             return False
         self.kept += 1
+        self._demand.ended(model, items, True, now_ns)
+        self._used(model, cost, now_ns)
         self._seat.actions.append(Run(group, promise))
         return True
 
@@ -196,6 +211,7 @@ class Offering:
             group.deadline_ns - now_ns - 2 * latency,
             bid.payload_ns + 2 * latency + link.excess_ns,
             group.payload_bytes,
+            self._demand.served_share(group.model, now_ns),
         )
         task.bids.append(bid)
         task.tried.append(peer.number)
@@ -305,7 +321,9 @@ class Offering:
             return
         task.step += 1
         self.served += 1
+        group = task.group
         task.peer.kept()
+        self._demand.ended(group.model, group.items, now_ns <= group.deadline_ns, now_ns)
         excess = None if wire_ns is None else wire_ns - task.expected_ns
         self._free(task, excess, now_ns)
 
@@ -368,7 +386,7 @@ class Offering:
         task.rounds = 0
         if task.group.deadline_ns <= now_ns:
             self._drop(task, now_ns)
-        elif self._run_here(task.group, 0, now_ns):
+        elif self._run_here(task.group, self._fairness.gap_ns(task.group.model, now_ns), now_ns):
             del self._tasks[task.group.id]
         else:
             self._seek(task, now_ns)
@@ -413,7 +431,7 @@ class Offering:
         if group.deadline_ns <= now_ns:
             task.waits = False
             self._drop(task, now_ns)
-        elif self._run_here(group, 0, now_ns):
+        elif self._run_here(group, self._fairness.gap_ns(group.model, now_ns), now_ns):
             task.waits = False
             self._refund(task)
             del self._tasks[group.id]
@@ -424,7 +442,7 @@ class Offering:
         """Here without headroom; else later; else nowhere."""
         settings = self._seat.settings
         group = task.group
-        if self._run_here(group, 0, now_ns):
+        if self._run_here(group, self._fairness.gap_ns(group.model, now_ns), now_ns):
             self._refund(task)
             del self._tasks[group.id]
         elif task.deferrals < settings.deferrals and now_ns + settings.defer_ns < group.deadline_ns:
@@ -439,7 +457,7 @@ class Offering:
             return
         task.rounds = 0
         task.tried = []
-        if self._run_here(task.group, 0, now_ns):
+        if self._run_here(task.group, self._fairness.gap_ns(task.group.model, now_ns), now_ns):
             self._refund(task)
             del self._tasks[task.group.id]
         else:
@@ -455,7 +473,7 @@ class Offering:
         self._refund(task)
         task.step += 1
         del self._tasks[task.group.id]
-        self._dropped(task.group, now_ns)
+        self._demand.ended(task.group.model, task.group.items, False, now_ns)
         self._seat.actions.append(Drop(task.group, "deadline"))
 
     def _cancel(self, peer: Peer, number: int) -> None:

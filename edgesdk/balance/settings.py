@@ -56,6 +56,9 @@ class Settings:
     placement_ns: int = 2 * SECOND
     placement_below: float = 0.7
 
+    fairness: float = 4.0
+    """How strongly a model that fares worse than another is preferred; 0 = not at all."""
+
     reservations_a_peer: int = 64
     known: int = 2048
     """Members remembered beyond the view."""

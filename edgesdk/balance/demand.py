@@ -1,0 +1,91 @@
+"""What this node's cameras asked of each model, and how much of it was served."""
+
+from __future__ import annotations
+
+import math
+
+from edgesdk.balance.settings import SECOND
+
+__all__ = ["Demand", "Rate"]
+
+_MEMORY_NS = 10 * SECOND
+_ROOM = 256
+
+
+class Rate:
+    """A sum that forgets: what was added lately, a second."""
+
+    __slots__ = ("_at_ns", "_sum")
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._at_ns = 0
+
+    def add(self, amount: float, now_ns: int) -> None:
+        """Counts *amount* at this instant."""
+        self._sum = self._kept(now_ns) + amount
+        self._at_ns = now_ns
+
+    def a_second(self, now_ns: int) -> float:
+        """The rate over the last seconds, older ones counting less."""
+        return self._kept(now_ns) * (SECOND / _MEMORY_NS)
+
+    def _kept(self, now_ns: int) -> float:
+        return self._sum * math.exp((self._at_ns - now_ns) / _MEMORY_NS) if self._sum else 0.0
+
+
+class _Model:
+    __slots__ = ("ended", "missed")
+
+    def __init__(self) -> None:
+        self.ended = Rate()
+        self.missed = Rate()
+
+
+class Demand:
+    """Groups of this node by model, as they end."""
+
+    __slots__ = ("_models", "deadline_ns")
+
+    def __init__(self) -> None:
+        self._models: dict[int, _Model] = {}
+        self.deadline_ns = SECOND
+        """What groups usually have from capture to deadline."""
+
+    def ended(self, model: int, items: int, served: bool, now_ns: int) -> None:
+        """A group was placed in time, or not."""
+        at = self._models.get(model)
+        if at is None:
+            if len(self._models) >= _ROOM:
+                del self._models[next(iter(self._models))]
+            at = self._models[model] = _Model()
+        at.ended.add(items, now_ns)
+        if not served:
+            at.missed.add(items, now_ns)
+
+    def served_share(self, model: int, now_ns: int) -> float:
+        """Of the items of *model*: 1 where nothing is known."""
+        at = self._models.get(model)
+        if at is None:
+            return 1.0
+        # One item's worth of good faith, so that a first miss is not a verdict.
+        return 1.0 - at.missed.a_second(now_ns) / (at.ended.a_second(now_ns) + 0.1)
+
+    def missed(self, now_ns: int) -> list[tuple[int, float]]:
+        """(model, items missed a second) of all that is missed."""
+        found = []
+        for model, at in self._models.items():
+            rate = at.missed.a_second(now_ns)
+            if rate > 0.05:
+                found.append((model, rate))
+        return found
+
+    def worst(self, now_ns: int) -> tuple[int, float, float]:
+        """(model, items missed a second, share served) of the model served least; zeros if none
+        is missed."""
+        worst = (0, 0.0, 1.0)
+        for model, rate in self.missed(now_ns):
+            share = self.served_share(model, now_ns)
+            if share < worst[2]:
+                worst = (model, rate, share)
+        return worst
