@@ -47,7 +47,8 @@ class Application(Generic[Returned]):
     """A function over a camera, with a deadline, a weight, and the cameras it wants.
 
     name: what results call it. deadline_ns: from capture to result. weight: its share of a busy
-    node, relative to others. cameras: names or patterns (``"door-*"``); None is any.
+    node, relative to others. cameras: names or patterns (``"door-*"``); None is any. exact: in a
+    cluster, only results with the bytes that this node's own session would give.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Application(Generic[Returned]):
         cameras: tuple[str, ...] | None,
         place: Place,
         rate: float | None = None,
+        exact: bool = False,
     ) -> None:
         self.function = function
         self.rate = rate
+        self.exact = exact
         self.name = name
         self.deadline_ns = deadline_ns
         self.weight = weight
@@ -203,6 +206,7 @@ def app(
     weight: float = ...,
     cameras: Sequence[str] | str | None = ...,
     name: str | None = ...,
+    exact: bool = ...,
 ) -> Callable[[Callable[[Camera], Returned]], Application[Returned]]: ...
 
 
@@ -211,7 +215,9 @@ def app(*args: Any, **kwargs: Any) -> Any:
 
     deadline: from capture to result, ``"500ms"``, ``"1s"`` or a number of seconds (1 s). weight:
     its share of a busy node (1.0). cameras: names or patterns of the cameras it wants (any). name:
-    what results call it (the function's name).
+    what results call it (the function's name). exact: where frames are offloaded, they travel raw
+    and only to peers that run the same variant on the same runtime (False: compressed, to any peer
+    with the model).
     """
     if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType):
         return _make(args[0])
@@ -230,6 +236,7 @@ def _options(
     weight: object = 1.0,
     cameras: object = None,
     name: object = None,
+    exact: object = False,
 ) -> dict[str, Any]:
     nanoseconds = _DEADLINE_NS if deadline is None else check.seconds("app", "deadline", deadline)
     wanted = None
@@ -238,11 +245,14 @@ def _options(
         if not isinstance(given, (list, tuple, set, frozenset)) or not given:
             raise check.wrong("app", "cameras", cameras, 'camera names, such as ["door", "yard-*"]')
         wanted = tuple(sorted({check.text("app", "cameras", one, "camera names") for one in given}))
+    if not isinstance(exact, bool):
+        raise check.wrong("app", "exact", exact, "True or False")
     return {
         "deadline_ns": nanoseconds,
         "weight": check.number("app", "weight", weight, low=0, high=1e6, above=True),
         "cameras": wanted,
         "name": None if name is None else check.text("app", "name", name),
+        "exact": exact,
     }
 
 
@@ -253,6 +263,7 @@ def _make(
     deadline_ns: int = _DEADLINE_NS,
     weight: float = 1.0,
     cameras: tuple[str, ...] | None = None,
+    exact: bool = False,
 ) -> Application[Any]:
     if not isinstance(function, FunctionType):
         raise mistake("app", f"expected a function over a camera, not {function!r:.60}")
@@ -280,4 +291,5 @@ def _make(
         weight=weight,
         cameras=cameras,
         place=place,
+        exact=exact,
     )
