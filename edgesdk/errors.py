@@ -282,7 +282,7 @@ class ClusterError(EdgeError):
 
 
 class BundleError(ClusterError):
-    """A node's bundle or the operator's folder cannot be used; the message names file and way out."""
+    """A bundle or the operator's folder cannot be used; the message names file and way out."""
 
 
 Cause = Literal[

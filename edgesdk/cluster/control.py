@@ -1,0 +1,343 @@
+"""The control plane of a node: one UDP socket, one thread, authenticated datagrams to its peers."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edgesdk.cluster.datagrams import DatagramSocket
+from edgesdk.cluster.dialing import Dialling
+from edgesdk.cluster.greetings import Hello
+from edgesdk.cluster.identity import Identity
+from edgesdk.cluster.links import (
+    MAX_MESSAGE,
+    Address,
+    Event,
+    Failed,
+    Joined,
+    Left,
+    Limits,
+    Links,
+    Peer,
+    Said,
+)
+from edgesdk.errors import ClusterError, PeerError
+
+__all__ = ["MAX_MESSAGE", "Control", "Failure", "Hello", "Limits", "Peer"]
+
+_log = logging.getLogger(__name__)
+
+_LATE_NS = 20_000_000
+_BATCH = 64
+_MAX_FAILURES = 256
+
+
+class Failure(NamedTuple):
+    """The last handshake with an address that failed. at_ns: CLOCK_MONOTONIC."""
+
+    address: Address
+    error: PeerError
+    at_ns: int
+
+
+class Control:
+    """Associations with other nodes of the cluster, over DTLS 1.2.
+
+    received(peer, data): a message. joined(peer): a peer is reachable, or what it says of itself
+    has changed (the same number again, no *left* between). left(peer, reason): it said good-bye
+    ("closed"), was "removed", its certificate "expired", its machine says that nothing listens
+    ("not listening"), it was "silent" for ``limits.silence_ns``, "restarted", was "evicted" as the
+    one longest unused, or its address is now another node's ("replaced").
+    timer(now_ns, late_ns): called when the instant it returned last has come (None: not before
+    :meth:`wake`), and whenever this thread was held up for more than 20 ms; late_ns says for how
+    long, so that a node which was frozen or starved doubts itself before others. It runs before the
+    datagrams that waited meanwhile.
+
+    All four run on the control thread, without locks held; an exception in one is logged. ``send``,
+    ``reach``, ``wake``, ``peers`` and ``counters`` may be called from any thread, and from them.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        listen: Address,
+        *,
+        hello: Hello,
+        received: Callable[[Peer, bytes], None],
+        joined: Callable[[Peer], None],
+        left: Callable[[Peer, str], None],
+        timer: Callable[[int, int], int | None],
+        limits: Limits | None = None,
+    ) -> None:
+        self._received, self._joined, self._left, self._timer = received, joined, left, timer
+        self._lock = threading.RLock()
+        self._socket = DatagramSocket(listen)
+        self._ring, self._rung = socket.socketpair()
+        for end in (self._ring, self._rung):
+            end.setblocking(False)
+        now = time.monotonic_ns()
+        self._links = Links(identity, hello, limits or Limits(), now, utc_ns=time.time_ns)
+        self._dialling = Dialling(random.Random())  # noqa: S311  # jitter
+        self._failures: dict[Address, Failure] = {}
+        self._traffic = dict.fromkeys(
+            ("datagrams_sent", "bytes_sent", "datagrams_received", "bytes_received"), 0
+        )
+        self._woken = True
+        self._newer = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="edgesdk-control", daemon=True)
+        identity.revocations.subscribe(self._revoked)
+        self.identity = identity
+
+    @property
+    def address(self) -> Address:
+        """Host and port of the socket."""
+        return self._socket.address
+
+    def start(self) -> None:
+        """Begins to listen and to dial."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Says good-bye to every peer and ends the thread; no callback comes after."""
+        self.identity.revocations.unsubscribe(self._revoked)
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        self._knock()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(5)
+        with self._lock:
+            self._links.close(time.monotonic_ns())
+            self._flush()
+            self._socket.close()
+            self._ring.close()
+            self._rung.close()
+
+    def reach(self, host: str, port: int, *, forever: bool = False) -> None:
+        """Try to meet the node at this address: for ever (a seed), or for 15 minutes (a hint).
+
+        A name is looked up, in a thread of its own, each time it is reached.
+        """
+        try:
+            address = (str(ipaddress.ip_address(host)), port)
+        except ValueError:
+            looking = threading.Thread(
+                target=self._look_up, args=(host, port, forever), daemon=True
+            )
+            looking.start()
+            return
+        with self._lock:
+            self._dialling.want(address, time.monotonic_ns(), forever=forever)
+        self._knock()
+
+    def send(self, number: int, data: bytes) -> bool:
+        """Sends *data*, ``MAX_MESSAGE`` bytes at most, to a peer; False if it is not reachable.
+
+        True promises nothing: a datagram may be lost. Raises ValueError for one that is too long.
+        """
+        with self._lock:
+            if self._closing:
+                return False
+            sent = self._links.send(number, data, time.monotonic_ns())
+            self._flush()
+        if self._links.events:
+            self._knock()
+        return sent
+
+    def wake(self) -> None:
+        """Has the timer called at once."""
+        self._woken = True
+        self._knock()
+
+    def peers(self) -> list[Peer]:
+        """The reachable nodes."""
+        with self._lock:
+            return [peer for peer in self._links.peers() if peer.role == "node"]
+
+    def failures(self) -> list[Failure]:
+        """Addresses whose last handshake failed, and why; the 256 newest."""
+        with self._lock:
+            return list(self._failures.values())
+
+    def counters(self) -> dict[str, int]:
+        """What went over the wire, headers and handshakes included, and what was dropped.
+
+        datagrams_sent, bytes_sent, datagrams_received, bytes_received, unsent, half_open, peers;
+        dropped: garbage, oversized, unknown (no association), discarded (replayed, forged or of an
+        older association), malformed, early (before its greeting), limited (strangers' rate),
+        half_open_evicted, refused_CAUSE; cookies (answers to strangers), glare.
+        """
+        with self._lock:
+            return {
+                **self._traffic,
+                **self._links.counts,
+                "unsent": self._socket.unsent,
+                "half_open": self._links.half_open(),
+                "peers": len(self._links.peers()),
+            }
+
+    def _look_up(self, host: str, port: int, forever: bool) -> None:
+        wait = 1.0
+        while not self._closing:
+            try:
+                found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
+            except OSError:
+                if not forever:
+                    return
+                time.sleep(wait)
+                wait = min(60.0, wait * 2)
+                continue
+            for *_, name in found[:4]:
+                self.reach(str(name[0]), port, forever=forever)
+            return
+
+    def _revoked(self) -> None:
+        self._newer = True
+        self._knock()
+
+    def _knock(self) -> None:
+        with contextlib.suppress(OSError):
+            self._ring.send(b"\0")
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN | select.POLLERR)
+        poll.register(self._rung.fileno(), select.POLLIN)
+        timer_ns: int | None = None
+        tick_ns = time.monotonic_ns()
+        while not self._over():
+            due = tick_ns if timer_ns is None else min(tick_ns, timer_ns)
+            wait_ns = 0 if self._woken else max(0, due - time.monotonic_ns())
+            ready = {number for number, _ in poll.poll(-(-wait_ns // 1_000_000))}
+            if self._over():
+                return
+            now = time.monotonic_ns()
+            late = max(0, now - due)
+            if self._woken or late > _LATE_NS or (timer_ns is not None and now >= timer_ns):
+                self._woken = False
+                timer_ns = self._ask_timer(now, late)
+            try:
+                tick_ns = self._step(ready)
+            except Exception:
+                # Whatever a stranger has found: the others must not pay for it.
+                _log.exception("the control plane met a bug in edgesdk")
+                tick_ns = time.monotonic_ns() + 250_000_000
+
+    def _over(self) -> bool:
+        return self._closing
+
+    def _step(self, ready: set[int]) -> int:
+        if self._rung.fileno() in ready:
+            with contextlib.suppress(OSError):
+                self._rung.recv(4096)
+        if self._socket.fileno() in ready:
+            self._read()
+        tick_ns = self._tick()
+        self._tell()
+        return tick_ns
+
+    def _ask_timer(self, now: int, late: int) -> int | None:
+        try:
+            return self._timer(now, late)
+        except Exception:
+            _log.exception("the control plane's timer failed")
+            return now + 1_000_000_000
+
+    def _read(self) -> None:
+        for address in self._socket.refused():
+            with self._lock:
+                self._links.doubt(address, "not listening", time.monotonic_ns())
+                self._flush()
+        for address, datagram in self._socket.receive(_BATCH):
+            with self._lock:
+                self._traffic["datagrams_received"] += 1
+                self._traffic["bytes_received"] += len(datagram) + self._socket.overhead
+                self._links.received(address, datagram, time.monotonic_ns())
+                self._flush()
+            if self._links.events:
+                self._tell()
+
+    def _tick(self) -> int:
+        with self._lock:
+            now = time.monotonic_ns()
+            if self._newer:
+                self._newer = False
+                self._links.refresh(now)
+            for address in self._dialling.due(now):
+                if not self._links.known(address):
+                    self._links.dial(address, now)
+            following = self._links.tick(now)
+            self._flush()
+            dial_ns = self._dialling.next_ns()
+            return following if dial_ns is None else min(following, dial_ns)
+
+    def _flush(self) -> None:
+        outgoing, self._links.outgoing = self._links.outgoing, []
+        for address, datagram in outgoing:
+            self._traffic["datagrams_sent"] += 1
+            self._traffic["bytes_sent"] += len(datagram) + self._socket.overhead
+            self._socket.send(address, datagram)
+
+    def _tell(self) -> None:
+        while True:
+            with self._lock:
+                events, self._links.events = self._links.events, []
+            if not events:
+                return
+            for event in events:
+                self._tell_one(event)
+
+    def _tell_one(self, event: Event) -> None:
+        try:
+            self._tell_what(event, time.monotonic_ns())
+        except Exception:
+            _log.exception("the control plane's listener failed")
+
+    def _tell_what(self, event: Event, now: int) -> None:
+        if isinstance(event, Said):
+            self._received(event.peer, event.data)
+        elif isinstance(event, Joined):
+            with self._lock:
+                self._dialling.reached(event.peer.address)
+                self._failures.pop(event.peer.address, None)
+            self._joined(event.peer)
+        elif isinstance(event, Left):
+            if event.redial:
+                with self._lock:
+                    self._dialling.want(event.peer.address, now)
+            self._left(event.peer, event.reason)
+        else:
+            self._note_failure(event, now)
+
+    def _note_failure(self, event: Failed, now: int) -> None:
+        with self._lock:
+            if event.address in self._links.own_addresses:
+                self._dialling.forget(event.address)
+                return
+            if event.dialled:
+                self._dialling.failed(event.address, event.error.cause, now)
+            before = self._failures.pop(event.address, None)
+            self._failures[event.address] = Failure(event.address, event.error, now)
+            while len(self._failures) > _MAX_FAILURES:
+                del self._failures[next(iter(self._failures))]
+        if before is None or before.error.cause != event.error.cause:
+            host, port = event.address
+            _log.info("no association with %s:%d: %s", host, port, event.error)
+
+
+def parse_address(text: str) -> Address:
+    """Host and port of ``HOST:PORT``. Raises ClusterError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ClusterError(f"{text!r}: expected HOST:PORT, such as 10.0.0.2:7440")
+    return host.strip("[]"), int(port)
