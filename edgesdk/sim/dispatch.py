@@ -86,7 +86,7 @@ class Dispatcher(Policy):
         simulation.accelerators[target].submit(group, arrival.model, arrival.items, deadline)
 
     def _result(self, group: int) -> None:
-        self.simulation.ledger.result(group, self.simulation.engine.now)
+        self.simulation.returned(group)
 
 
 def draw_views(simulation: Simulation, random: Random) -> list[list[int]]:

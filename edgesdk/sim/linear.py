@@ -39,9 +39,7 @@ def maximise(
         for i in range(height):
             if i != leaves and table[i][enters]:
                 factor = table[i][enters]
-                table[i] = [
-                    a - factor * b for a, b in zip(table[i], table[leaves], strict=True)
-                ]
+                table[i] = [a - factor * b for a, b in zip(table[i], table[leaves], strict=True)]
         factor = profit[enters]
         profit = [a - factor * b for a, b in zip(profit, table[leaves], strict=True)]
         basis[leaves] = enters

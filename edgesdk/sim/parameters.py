@@ -109,7 +109,6 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-
 CASES: dict[str, dict[str, float | bool]] = {
     "reference": {},
     "radio50": {"radio_mbps": 50.0},

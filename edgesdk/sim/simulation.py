@@ -39,7 +39,10 @@ class Simulation:
         self.control_received = [0] * len(self.nodes)
         self.data_bytes = 0
         self.executed = 0
-        self.loads = 0
+        self.loads: list[int] = []
+        """When loads of models began, from the start on."""
+        self.offloaded = 0
+        """Groups whose values came from another node than their camera's."""
         self._open: list[set[int]] = [set() for _ in self.nodes]
         self._warm_ns = round(parameters.warm_up_s * _S)
         self.accelerators = [self._accelerator(node) for node in range(len(self.nodes))]
@@ -63,6 +66,11 @@ class Simulation:
         """Frames over the data plane; they arrive even if the sender crashes meanwhile."""
         self.data_bytes += size
         return self.network.send(source, target, size, arrived, *arguments)
+
+    def returned(self, group: int) -> None:
+        """The values of *group* are back at its camera from another node."""
+        self.offloaded += not self.ledger.ends[group]
+        self.ledger.result(group, self.engine.now)
 
     def count_control(self, source: int, target: int, size: int) -> None:
         """Meters a control datagram of *size* bytes with its overhead."""

@@ -134,9 +134,7 @@ def _residents(
             left.remove(others[-1])
         costs = service.costs[kind]
         fast = [m for m in (*own, *others) if costs[m][parameters.group - 1] <= comfortable]
-        slow = sorted(
-            (m for m in range(KINDS) if m not in fast), key=lambda m: (costs[m][0], m)
-        )
+        slow = sorted((m for m in range(KINDS) if m not in fast), key=lambda m: (costs[m][0], m))
         held = (fast + slow)[:slots]
         nodes.append(NodeSpec(kind, number // parameters.region, own, own, tuple(held)))
     return _shifted(parameters, nodes) if parameters.shift_at_s else nodes
