@@ -1,0 +1,245 @@
+"""Pictures of a group as bytes: JPEG, or raw where an application asks for exact results.
+
+Pictures come resized to the model's input, so that no byte travels that the model does not see.
+JPEG is coded by simplejpeg where it is installed, else by OpenCV (no wheel on musl and 32-bit ARM,
+two to three times slower); which of them decoded may differ in the last bit of a pixel.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import struct
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesdk.cluster.groups import MAX_PICTURES, MAX_SIDE, Picture
+from edgesdk.errors import WireError
+
+if TYPE_CHECKING:
+    from edgesdk.cluster.groups import GroupHeader
+
+__all__ = ["DEFAULT_CODEC", "RAW", "check_codec", "decode_parts", "encode_pictures", "jpeg_size"]
+
+RAW = "raw"
+DEFAULT_CODEC = "jpeg-90"
+MAX_DECODED_BYTES = 64 << 20
+
+_NAME = re.compile(r"jpeg-(?P<quality>[1-9]\d?|100)(?P<bgr>-bgr)?")
+_BASELINE = 0xC0
+_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+
+
+class _Jpeg(NamedTuple):
+    quality: int
+    order: str
+
+    @property
+    def subsampling(self) -> str:
+        """Colour at full resolution from 90 on: at a model's input size each pixel counts."""
+        return "444" if self.quality >= 90 else "420"
+
+
+def check_codec(codec: str) -> str:
+    """*codec* if there is such a one: ``raw``, ``jpeg-1`` to ``jpeg-100``, or one of the latter
+    followed by ``-bgr`` for pictures whose channels are in that order.
+
+    :raises WireError: there is not.
+    """
+    if codec != RAW:
+        _jpeg_of(codec)
+    return codec
+
+
+def encode_pictures(
+    pictures: Sequence[NDArray[np.uint8]], codec: str = DEFAULT_CODEC
+) -> tuple[tuple[Picture, ...], list[bytes]]:
+    """What a :class:`GroupHeader` says of *pictures*, and their bytes, one part each.
+
+    pictures: u8, H x W x 3 (channels in the order that *codec* says), H x W x 1 or H x W. They are
+    read, not kept. Thread-safe.
+
+    :raises ValueError: a picture is none of these.
+    :raises WireError: no such codec.
+    """
+    jpeg = None if codec == RAW else _jpeg_of(codec)
+    if not 0 < len(pictures) <= MAX_PICTURES:
+        raise ValueError(f"a group has 1 to {MAX_PICTURES} pictures, not {len(pictures)}")
+    headers, parts = [], []
+    for pixels in pictures:
+        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
+            raise ValueError(
+                f"a picture is u8 H x W or H x W x C, not {pixels.dtype} {pixels.shape}"
+            )
+        channels = pixels.shape[2] if pixels.ndim == 3 else 0
+        if channels not in (0, 1, 3) or max(pixels.shape[:2]) > MAX_SIDE:
+            raise ValueError(f"a picture of shape {pixels.shape} cannot be sent")
+        part = pixels.tobytes() if jpeg is None else _encoded(pixels, jpeg)
+        headers.append(Picture(pixels.shape[0], pixels.shape[1], channels, len(part)))
+        parts.append(part)
+    return tuple(headers), parts
+
+
+def decode_parts(
+    parts: Sequence[bytes | memoryview], header: GroupHeader
+) -> list[NDArray[np.uint8]]:
+    """The pictures that *header* announces, each the caller's own. Thread-safe.
+
+    Sizes are compared with the header's, from the first bytes of each part, before a decoder sees
+    any of it; only baseline JPEG is taken, since a progressive one of few bytes may keep a decoder
+    busy for seconds.
+
+    :raises WireError: a part is not the picture that is announced, or is damaged.
+    """
+    jpeg = None if header.codec == RAW else _jpeg_of(header.codec)
+    if len(parts) != len(header.pictures):
+        raise WireError(f"{len(parts)} parts for {len(header.pictures)} pictures")
+    shapes = [_shape_of(picture) for picture in header.pictures]
+    if sum(int(np.prod(shape)) for shape in shapes) > MAX_DECODED_BYTES:
+        raise WireError(f"pictures of more than {MAX_DECODED_BYTES >> 20} MB in one group")
+    return [
+        _raw(part, shape) if jpeg is None else _decoded(part, shape, jpeg)
+        for part, shape in zip(parts, shapes, strict=True)
+    ]
+
+
+def jpeg_size(data: bytes | memoryview) -> tuple[int, int, int]:
+    """Height, width and components of a baseline JPEG, from its header alone.
+
+    :raises WireError: it is none.
+    """
+    view = memoryview(data)
+    if bytes(view[:2]) != b"\xff\xd8":
+        raise WireError("a picture that is no JPEG")
+    at = 2
+    while at + 4 <= len(view):
+        if view[at] != 0xFF:
+            break
+        marker = view[at + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", view, at + 2)
+        if marker in _SIZES:
+            if marker != _BASELINE:
+                raise WireError("a JPEG that is not baseline")
+            if length < 8 or at + 2 + length > len(view):
+                break
+            depth, height, width, components = struct.unpack_from(">BHHB", view, at + 4)
+            if depth != 8 or components not in (1, 3):
+                raise WireError(f"a JPEG of {depth} bits and {components} components")
+            return height, width, components
+        if length < 2 or marker in (0xD9, 0xDA):
+            break
+        at += 2 + length
+    raise WireError("a JPEG without a size")
+
+
+def _jpeg_of(codec: str) -> _Jpeg:
+    found = _NAME.fullmatch(codec)
+    if found is None:
+        raise WireError(f"no codec {codec[:32]!r}; there are raw, jpeg-1 to jpeg-100")
+    return _Jpeg(int(found["quality"]), "BGR" if found["bgr"] else "RGB")
+
+
+def _shape_of(picture: Picture) -> tuple[int, ...]:
+    if picture.channels not in (0, 1, 3):
+        raise WireError(f"a picture of {picture.channels} channels")
+    plane = (picture.height, picture.width)
+    return (*plane, picture.channels) if picture.channels else plane
+
+
+def _raw(part: bytes | memoryview, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if len(part) != int(np.prod(shape)):
+        raise WireError(f"{len(part)} bytes for a raw picture {shape}")
+    return np.array(np.frombuffer(part, np.uint8).reshape(shape))
+
+
+def _encoded(pixels: NDArray[np.uint8], jpeg: _Jpeg) -> bytes:
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    library = _simplejpeg()
+    if library is not None:
+        whole = np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[:, :, None])
+        data: bytes = library.encode_jpeg(
+            whole,
+            quality=jpeg.quality,
+            colorspace=jpeg.order if colour else "GRAY",
+            colorsubsampling=jpeg.subsampling if colour else "Gray",
+            fastdct=False,
+        )
+        return data
+    return _encoded_by_opencv(pixels, jpeg)
+
+
+def _encoded_by_opencv(pixels: NDArray[np.uint8], jpeg: _Jpeg) -> bytes:
+    import cv2
+
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    if colour and jpeg.order == "RGB":
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
+    factor = (
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        if jpeg.subsampling == "444"
+        else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg.quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
+    good, data = cv2.imencode(".jpg", pixels, options)
+    if not good:
+        raise ValueError(f"a picture of shape {pixels.shape} could not be coded")
+    return data.tobytes()
+
+
+def _decoded(part: bytes | memoryview, shape: tuple[int, ...], jpeg: _Jpeg) -> NDArray[np.uint8]:
+    height, width, components = jpeg_size(part)
+    wanted = 3 if len(shape) == 3 and shape[2] == 3 else 1
+    if (height, width, components) != (shape[0], shape[1], wanted):
+        raise WireError(
+            f"a JPEG of {height} x {width} x {components} that was announced as {shape}"
+        )
+    if bytes(part[-2:]) != b"\xff\xd9":
+        raise WireError("a JPEG that ends too early")
+    library = _simplejpeg()
+    try:
+        if library is not None:
+            pixels = library.decode_jpeg(
+                bytes(part),
+                colorspace=jpeg.order if wanted == 3 else "GRAY",
+                fastdct=False,
+                fastupsample=False,
+                strict=True,
+            )
+        else:
+            pixels = _decoded_by_opencv(part, wanted, jpeg)
+    except WireError:
+        raise
+    except Exception as error:
+        raise WireError(f"a damaged JPEG: {error}") from None
+    if pixels.size != int(np.prod(shape)):
+        raise WireError(f"a JPEG that became {pixels.shape}, not {shape}")
+    return np.asarray(pixels, np.uint8).reshape(shape)
+
+
+def _decoded_by_opencv(part: bytes | memoryview, channels: int, jpeg: _Jpeg) -> NDArray[Any]:
+    import cv2
+
+    kind = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    flags = kind | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(part, np.uint8), flags)
+    if pixels is None:
+        raise WireError("a damaged JPEG")
+    if channels == 3 and jpeg.order == "RGB":
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+@cache
+def _simplejpeg() -> Any:
+    try:
+        return importlib.import_module("simplejpeg")
+    except ImportError:
+        return None
