@@ -101,8 +101,11 @@ class Answering:
         deadline = now_ns + offer.left_ns
         promise = None
         if arrives + cost <= deadline:
-            gap = self._fairness.gap_ns(model, now_ns)
-            if not gap or self._fits(offer, arrives, deadline, gap, now_ns):
+            ends = local.quote(
+                model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
+            )
+            if ends is not None and ends <= deadline - self._fairness.gap_ns(model, now_ns):
+                deadline -= int((deadline - ends) * settings.firmness)
                 promise = local.reserve(
                     model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
                 )
@@ -115,7 +118,7 @@ class Answering:
         self._held[name] = self._by_token[token] = held
         self._count[sender] = self._count.get(sender, 0) + 1
         self._seat.timers.at(held.until_ns, self._expire, held)
-        return ACCEPT, max(0, promise.ends_ns - now_ns), cost, token
+        return ACCEPT, max(0, deadline - now_ns), cost, token
 
     def claim(self, sender: int, token: bytes, now_ns: int) -> Promise | None:
         """Data with *token* came from *sender*: its promise, once; None if it is not good."""
@@ -148,12 +151,6 @@ class Answering:
             if abs(held.arrives_ns - arrives_ns) < gap:
                 arrives_ns = held.arrives_ns + gap
         return arrives_ns
-
-    def _fits(self, offer: Offer, arrives: int, deadline: int, gap: int, now_ns: int) -> bool:
-        ends = self._seat.local.quote(
-            offer.model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
-        )
-        return ends is not None and ends <= deadline - gap
 
     def _expire(self, held: Held, now_ns: int) -> None:
         if self._by_token.get(held.token) is held:

@@ -202,7 +202,9 @@ class Offering:
         link = self._links.classes[peer.link]
         number = self._next = (self._next + 1) & 0xFFFFFFFF
         bid = _Bid(number, task, peer, now_ns, seat.doubts)
-        bid.payload_ns = self._links.queue_ns(now_ns) + task.pending_ns
+        bid.payload_ns = (
+            self._links.queue_ns(now_ns) + self._links.pending_ns + seat.settings.margin_ns
+        )
         offer = Offer(
             number,
             group.model,
@@ -236,7 +238,7 @@ class Offering:
             self._costs.learn(peer, group.model, group.items, answer.cost_ns)
         bid.answered = True
         if answer.verdict == ACCEPT:
-            bid.ends_ns = now_ns + answer.ends_ns
+            bid.ends_ns = now_ns + answer.ends_ns - peer.latency_ns
             bid.token = answer.token
             if bid not in task.bids:
                 self._cancel(peer, bid.number)
@@ -294,7 +296,7 @@ class Offering:
         peer = best.peer
         queued = links.queue_ns(now_ns) + links.transmit_ns(group.payload_bytes)
         late = queued - best.payload_ns
-        if best.ends_ns + max(0, late) + peer.latency_ns > group.deadline_ns:
+        if late > self._seat.settings.margin_ns and best.ends_ns + late + peer.latency_ns > group.deadline_ns:
             self._cancel(peer, best.number)
             self._seek(task, now_ns)
             return

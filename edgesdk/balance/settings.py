@@ -35,6 +35,10 @@ class Settings:
     least_slack_ns: int = 20 * MS
     silence_ns: int = 20 * MS
 
+    firmness: float = 0.5
+    """How far towards its expected end a promise is drawn from the deadline: 1 leaves the peer no
+    freedom to put others first, 0 lets a frozen peer be noticed at the deadline only."""
+
     # Links.
     nic_bps: float = 1e8
     """What this node's interface sends; the pace of its own queue is known from this."""
@@ -49,6 +53,8 @@ class Settings:
     """Share of the deadline that a delivery may be late before its link counts as congested."""
     queue_ns: int = 60 * MS
     """Own transmit queue from which on groups wait for their application's turn."""
+    margin_ns: int = 3 * MS
+    """By which data are promised later than they should arrive."""
     grace_ns: int = 100 * MS
     """After its promised arrival a reservation is given up."""
 
