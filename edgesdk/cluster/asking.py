@@ -1,0 +1,271 @@
+"""This node's own groups: what the balancer decided about each is done here, and told to the node.
+
+Pictures are made small as soon as a group does not start here at once, while the peers think about
+it: the ring's slots are few, and what remains to be done when one accepts is to compress.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
+from edgesdk.cluster import payload
+from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
+from edgesdk.cluster.local import NodeLocal, execution_key, model_key
+from edgesdk.errors import WireError
+from edgesdk.models.encoding import Shrunk
+from edgesdk.runtime.request import Outcome, Request
+
+if TYPE_CHECKING:
+    from edgesdk.cluster.control import Peer
+
+__all__ = ["Asking", "Verdicts"]
+
+log = logging.getLogger(__name__)
+
+_REACH = {"node": Reach.NODE, "site": Reach.SITE, "cluster": Reach.CLUSTER}
+
+
+class Verdicts(Protocol):
+    """Whom the outcome of a delivery is told; each call may bring new actions."""
+
+    def finished(self, group: int, wire_ns: int) -> None: ...
+    def failed(self, group: int, why: str) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Asked:
+    group: Group
+    requests: Sequence[Request]
+    exact: bool
+    small: list[Shrunk] | None = None
+    wanted: Deliver | None = None
+    delivery: Delivery | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Groups of this node's own cameras since the start."""
+
+    kept: int = 0
+    offloaded: int = 0
+    dropped: int = 0
+    retried: int = 0
+    bytes: int = 0
+    sent: dict[int, int] = field(default_factory=dict)
+    failed: dict[int, int] = field(default_factory=dict)
+    wire_ns: dict[int, int] = field(default_factory=dict)
+
+
+class Asking:
+    """Groups from their requests to their outcomes.
+
+    report: ``node.report``. peer: who has a number, None if nobody is reachable by it. ``note`` is
+    called with the member's lock held, in the order of the balancer's decisions; ``act`` after it,
+    without; so that a decision which an act finds overtaken is left undone.
+    """
+
+    def __init__(
+        self,
+        local: NodeLocal,
+        data: DataPlane,
+        verdicts: Verdicts,
+        *,
+        report: Callable[[Sequence[Outcome]], None],
+        peer: Callable[[int], Peer | None],
+    ) -> None:
+        self.counts = Counts()
+        self._local = local
+        self._data = data
+        self._verdicts = verdicts
+        self._report = report
+        self._peer = peer
+        self._lock = threading.Lock()
+        self._asked: dict[int, _Asked] = {}
+        self._next = 1
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._sizes: dict[tuple[int, str], float] = {}
+
+    def open(self) -> int:
+        """Groups that have not ended, as far as the balancer knows."""
+        return len(self._asked)
+
+    def ask(self, requests: Sequence[Request]) -> Group:
+        """The group of *requests*, which are of one camera and operator; it is now known here."""
+        first = requests[0]
+        terms = first.terms
+        assert terms is not None
+        key = model_key(first.model.card.digest)
+        loaded = self._local.loaded(key)
+        items = sum(len(request.pictures) for request in requests)
+        with self._lock:
+            number = self._next
+            self._next += 1
+            group = Group(
+                id=number,
+                model=key,
+                variant=execution_key(loaded) if terms.exact and loaded is not None else 0,
+                items=items,
+                captured_ns=min(r.captured_ns for r in requests) or time.monotonic_ns(),
+                deadline_ns=min(r.deadline_ns for r in requests),
+                payload_bytes=int(items * self._size(key, first, terms.exact)),
+                app=zlib.crc32(terms.app.encode()),
+                weight=terms.weight,
+                reach=_REACH[terms.reach],
+            )
+            self._asked[number] = _Asked(group, requests, terms.exact)
+        return group
+
+    def prepare(self, group: Group) -> None:
+        """It does not start here at once: takes the pictures off the ring."""
+        asked = self._asked.get(group.id)
+        if asked is not None:
+            self._pool.submit(self._shrink, asked)
+
+    def note(self, action: Run | Deliver | CancelDelivery | Drop) -> Callable[[], None] | None:
+        """Takes a decision in; returns what is to be done about it without the lock."""
+        asked = self._asked.get(action.group.id)
+        if asked is None:
+            return None
+        if isinstance(action, Run):
+            self._forget(asked)
+            self.counts.kept += 1
+            return lambda: self._run(asked, action)
+        if isinstance(action, Drop):
+            self._forget(asked)
+            self.counts.dropped += 1
+            return lambda: self._report([Outcome(r, dropped=action.reason) for r in asked.requests])
+        if isinstance(action, Deliver):
+            asked.wanted = action
+            return lambda: self._send_soon(asked, action)
+        asked.wanted = None
+        self.counts.retried += 1
+        _add(self.counts.failed, action.peer, 1)
+        delivery, asked.delivery = asked.delivery, None
+        return None if delivery is None else delivery.cancel
+
+    def close(self) -> None:
+        """No more is encoded; what is open is reported as dropped, and deliveries end by
+        themselves."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            left, self._asked = list(self._asked.values()), {}
+        outcomes = [Outcome(r, dropped="shutdown") for asked in left for r in asked.requests]
+        if outcomes:
+            self._report(outcomes)
+
+    def _forget(self, asked: _Asked) -> None:
+        asked.wanted = None
+        with self._lock:
+            self._asked.pop(asked.group.id, None)
+
+    def _run(self, asked: _Asked, action: Run) -> None:
+        found = self._local.take(action.promise)
+        if found is not None and found[0].claim(asked.requests, found[1]):
+            return
+        # The place was lost between the decision and now: as if there were no cluster.
+        for request in asked.requests:
+            self._submit(request)
+
+    def _submit(self, request: Request) -> None:
+        executor = self._local.executor_of(request.model)
+        if executor is None:
+            self._report([Outcome(request, dropped="deadline")])
+        else:
+            executor.submit(request)
+
+    def _send_soon(self, asked: _Asked, action: Deliver) -> None:
+        try:
+            self._pool.submit(self._send, asked, action)
+        except RuntimeError:
+            log.debug("a group was to be sent after the end")
+
+    def _shrink(self, asked: _Asked) -> list[Shrunk]:
+        if asked.small is None:
+            small: list[Shrunk] = []
+            for request in asked.requests:
+                made = request.model.codec.shrink(list(request.pictures))
+                request.pictures = made
+                small += made
+            asked.small = small
+        return asked.small
+
+    def _send(self, asked: _Asked, action: Deliver) -> None:
+        group = asked.group
+        if asked.wanted is not action:
+            return
+        peer = self._peer(action.peer)
+        if peer is None:
+            self._verdicts.failed(group.id, "unreachable")
+            return
+        first = asked.requests[0]
+        header, parts = payload.encode(
+            group, self._shrink(asked), first.model.codec, first.options, exact=asked.exact
+        )
+        size = sum(map(len, parts))
+        self._learn(group, asked.exact, size)
+        left_ns = group.deadline_ns - time.monotonic_ns()
+        if left_ns <= 0:
+            self._verdicts.failed(group.id, "late")
+            return
+        delivery = self._data.deliver(
+            peer,
+            action.token,
+            header,
+            parts,
+            time_left_ns=left_ns,
+            done=lambda outcome: self._done(asked, action, outcome),
+        )
+        self.counts.bytes += size
+        _add(self.counts.sent, action.peer, 1)
+        asked.delivery = delivery
+        if asked.wanted is not action:
+            delivery.cancel()
+
+    def _done(self, asked: _Asked, action: Deliver, outcome: Reply | Failure) -> None:
+        """On a thread of the data plane."""
+        current = asked.wanted is action
+        if isinstance(outcome, Reply):
+            try:
+                outcomes = payload.unpack(outcome, asked.requests)
+            except WireError as error:
+                log.warning("node %d answered what cannot be read: %s", action.peer, error)
+                if current:
+                    self._verdicts.failed(asked.group.id, "malformed")
+                return
+            # Even where it was given up meanwhile: the first result counts, whoever brings it.
+            self._report(outcomes)
+            if current:
+                self._forget(asked)
+                self.counts.offloaded += 1
+                self.counts.wire_ns[action.peer] = outcome.wire_ns
+                self._verdicts.finished(asked.group.id, outcome.wire_ns)
+        elif current:
+            asked.wanted = asked.delivery = None
+            self.counts.retried += 1
+            _add(self.counts.failed, action.peer, 1)
+            self._verdicts.failed(asked.group.id, outcome.reason)
+
+    def _size(self, key: int, request: Request, exact: bool) -> float:
+        """Bytes that a picture will have on the wire, as they came out lately."""
+        found = self._sizes.get((key, "raw" if exact else "jpeg"))
+        if found is not None:
+            return found
+        width, height = request.model.codec.size
+        return width * height * (3.0 if exact else 0.45)
+
+    def _learn(self, group: Group, exact: bool, size: int) -> None:
+        name = (group.model, "raw" if exact else "jpeg")
+        each = size / group.items
+        self._sizes[name] = 0.8 * self._sizes.get(name, each) + 0.2 * each
+
+
+def _add(counts: dict[int, int], key: int, amount: int) -> None:
+    counts[key] = counts.get(key, 0) + amount

@@ -1,0 +1,282 @@
+"""A node as a member of its cluster: the balancer with everything that it needs around it.
+
+The policy decides under one lock; what it decides is done after the lock is given back. Whoever
+brings news runs the policy: the dispatcher with a frame, the control thread with a datagram or
+when time is up, the data plane with an answer. None of them waits for another but for that lock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import random
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgesdk import __version__
+from edgesdk.balance import (
+    Action,
+    Balancer,
+    CancelDelivery,
+    Deliver,
+    Drop,
+    Evict,
+    Load,
+    Meet,
+    Promise,
+    Run,
+    Send,
+    Settings,
+)
+from edgesdk.cluster.asking import Asking
+from edgesdk.cluster.control import Control, Hello, Peer
+from edgesdk.cluster.data import DataPlane
+from edgesdk.cluster.local import Loads, NodeLocal
+from edgesdk.cluster.serving import Serving
+from edgesdk.errors import MessageError
+
+if TYPE_CHECKING:
+    from edgesdk.cluster.identity import Identity
+    from edgesdk.config import ClusterConfig
+    from edgesdk.runtime import Node
+    from edgesdk.runtime.request import Request
+
+__all__ = ["Member"]
+
+log = logging.getLogger(__name__)
+
+_REFRESH_NS = 500_000_000
+_SITE = struct.Struct("!4sH")
+
+
+class Member:
+    """Implements the runtime's :class:`~edgesdk.runtime.placing.Placer`. Thread-safe.
+
+    config: where to listen, whom to look for. identity: who this node is. settings: the policy's.
+    slots: models that fit on this node. service_class: equal on nodes of equal speed, 0 to 255.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        identity: Identity,
+        *,
+        settings: Settings | None = None,
+        slots: int = 8,
+        service_class: int = 0,
+    ) -> None:
+        self.config = config
+        self.identity = identity
+        self.loads = Loads(slots)
+        self.started_ns = time.monotonic_ns()
+        self.refused_datagrams = 0
+        self._settings = settings or Settings()
+        self._service_class = service_class
+        self._lock = threading.Lock()
+        self._peers: dict[int, Peer] = {}
+        self._told_ns: int | None = None
+        self._refresh_ns = 0
+        self._closed = False
+        self.node: Node | None = None
+
+    def attach(self, node: Node) -> None:
+        """Starts to take part: see the Placer. Raises EdgeError where it cannot listen."""
+        self.node = node
+        self.local = NodeLocal(lambda: node.wiring.executors.values(), self.loads)
+        self.local.refresh()
+        self.balancer = Balancer(
+            self._settings,
+            node=self.identity.number,
+            site=_site_number(self.config.site),
+            service_class=self._service_class,
+            local=self.local,
+            rng=random.SystemRandom(),
+        )
+        self.serving = Serving(
+            self.local, node.name, claimed=self._claim, who=lambda number: self._name(number)
+        )
+        control = _address(self.config.listen)
+        data = _address(self.config.data) if self.config.data else (control[0], control[1] + 1)
+        self.data = DataPlane(self.identity, data, arrived=self.serving.arrived)
+        self.asking = Asking(self.local, self.data, self, report=node.report, peer=self._peers.get)
+        hello = Hello(site=self.config.site, data_port=self.data.address[1], version=__version__)
+        self.control = Control(
+            self.identity,
+            control,
+            hello=hello,
+            received=self._received,
+            joined=self._joined,
+            left=self._left,
+            timer=self._timer,
+        )
+        try:
+            self.data.start()
+            for seed in self.config.seeds:
+                self.control.reach(*_address(seed), forever=True)
+            self.control.start()
+        except BaseException:
+            self.control.close()
+            self.data.close()
+            raise
+
+    def place(self, request: Request) -> None:
+        """See the Placer."""
+        if self._closed:
+            self._report_shutdown(request)
+            return
+        group = self.asking.ask([request])
+
+        def decide(balancer: Balancer, now: int) -> None:
+            balancer.place(group, now)
+
+        if not self._step(decide, unless=group.id):
+            self.asking.prepare(group)
+
+    def close(self) -> None:
+        """See the Placer. The control plane says good-bye, so that peers plan again at once."""
+        self._closed = True
+        closing = threading.Thread(target=self._close, name="cluster-close", daemon=True)
+        closing.start()
+        closing.join(0.3)
+
+    def finished(self, group: int, wire_ns: int) -> None:
+        """See :class:`~edgesdk.cluster.asking.Verdicts`."""
+        self._step(lambda balancer, now: balancer.finished(group, now, wire_ns=wire_ns))
+
+    def failed(self, group: int, why: str) -> None:
+        """See :class:`~edgesdk.cluster.asking.Verdicts`."""
+        self._step(lambda balancer, now: balancer.failed(group, now, why=why))
+
+    def peers(self) -> list[Peer]:
+        """The members that are reachable."""
+        return list(self._peers.values())
+
+    def _close(self) -> None:
+        self.control.close()
+        self.asking.close()
+        self.data.close()
+
+    def _report_shutdown(self, request: Request) -> None:
+        from edgesdk.runtime.request import Outcome
+
+        assert self.node is not None
+        self.node.report([Outcome(request, dropped="shutdown")])
+
+    def _step(
+        self, change: Callable[[Balancer, int], object], *, unless: int | None = None
+    ) -> bool:
+        """Has the balancer take something in, and does what it decides.
+
+        True if the group *unless* came to its end with it.
+        """
+        later: list[Callable[[], object]] = []
+        ended = False
+        with self._lock:
+            change(self.balancer, time.monotonic_ns())
+            for action in self.balancer.actions():
+                ended = ended or (isinstance(action, Run | Drop) and action.group.id == unless)
+                act = self._note(action)
+                if act is not None:
+                    later.append(act)
+            wanted = self.balancer.next_ns
+            earlier = wanted is not None and (self._told_ns is None or wanted < self._told_ns)
+            if earlier:
+                self._told_ns = wanted
+        for act in later:
+            act()
+        if earlier:
+            self.control.wake()
+        return ended
+
+    def _note(self, action: Action) -> Callable[[], object] | None:
+        if isinstance(action, Send):
+            return partial(self.control.send, action.peer, action.data)
+        if isinstance(action, Run | Deliver | CancelDelivery | Drop):
+            return self.asking.note(action)
+        if isinstance(action, Meet):
+            return partial(self._meet, action)
+        if isinstance(action, Load | Evict):
+            return None
+        raise AssertionError(action)
+
+    def _claim(self, origin: int, token: bytes) -> Promise | None:
+        with self._lock:
+            return self.balancer.claimed(origin, token, time.monotonic_ns())
+
+    def _name(self, number: int) -> str:
+        peer = self._peers.get(number)
+        return "" if peer is None else peer.node_id
+
+    # On the control thread.
+
+    def _received(self, peer: Peer, data: bytes) -> None:
+        try:
+            self._step(lambda balancer, now: balancer.received(peer.number, data, now))
+        except MessageError as error:
+            self.refused_datagrams += 1
+            log.debug("a datagram of %s: %s", peer.node_id, error)
+
+    def _joined(self, peer: Peer) -> None:
+        known = self._peers.get(peer.number)
+        self._peers[peer.number] = peer
+        if known is not None and known.incarnation != peer.incarnation:
+            self._step(lambda balancer, now: balancer.gone(peer.number, now))
+            self.data.forget(peer.node_id)
+        site = _site_number(peer.site)
+        address = _packed(peer.address)
+        self._step(
+            lambda balancer, now: balancer.member(
+                peer.number, site=site, now_ns=now, address=address
+            )
+        )
+
+    def _left(self, peer: Peer, reason: str) -> None:
+        log.info("%s left: %s", peer.node_id, reason)
+        self._peers.pop(peer.number, None)
+        self._step(lambda balancer, now: balancer.gone(peer.number, now))
+        self.data.forget(peer.node_id)
+
+    def _timer(self, now_ns: int, late_ns: int) -> int | None:
+        if now_ns >= self._refresh_ns:
+            self._refresh_ns = now_ns + _REFRESH_NS
+            self.local.refresh()
+
+        def advance(balancer: Balancer, now: int) -> None:
+            if late_ns:
+                balancer.delayed(late_ns)
+            balancer.advance(now)
+
+        with self._lock:
+            self._told_ns = 0  # whatever is wanted meanwhile is told below
+        self._step(advance)
+        with self._lock:
+            wanted = self.balancer.next_ns
+            self._told_ns = wanted
+        return self._refresh_ns if wanted is None else min(wanted, self._refresh_ns)
+
+    def _meet(self, action: Meet) -> None:
+        if action.number not in self._peers and len(action.address) == _SITE.size:
+            host, port = _SITE.unpack(action.address)
+            self.control.reach(str(ipaddress.IPv4Address(host)), port)
+
+
+def _site_number(site: str) -> int:
+    """u16 of a site's name; two sites may share one, and are then taken for near."""
+    return zlib.crc32(site.encode()) & 0xFFFF if site else 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _packed(address: tuple[str, int]) -> bytes:
+    try:
+        return _SITE.pack(ipaddress.IPv4Address(address[0]).packed, address[1])
+    except ValueError:
+        return b""  # IPv6: such members are found by discovery and seeds only

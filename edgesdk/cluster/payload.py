@@ -1,0 +1,98 @@
+"""A group's pictures and a peer's answer, between the runtime's forms and the data plane's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from edgesdk.cluster.groups import GroupHeader
+from edgesdk.errors import WireError
+from edgesdk.models.encoding import Shrunk
+from edgesdk.models.wire import Options, pack_reading, pack_values, unpack_reading, unpack_values
+from edgesdk.runtime.execution import Execution
+from edgesdk.runtime.request import Outcome, Request, Times
+
+if TYPE_CHECKING:
+    from edgesdk.balance import Group
+    from edgesdk.cluster.data import Arrival, Reply
+    from edgesdk.models.codec import Codec
+
+__all__ = ["decode", "encode", "pack", "unpack"]
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
+class _Made(msgspec.Struct, frozen=True, array_like=True):
+    """What made the values, and how long each step took there, in ns."""
+
+    execution: Execution
+    queue: _Time = 0
+    prepare: _Time = 0
+    infer: _Time = 0
+    decode: _Time = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_made = msgspec.msgpack.Decoder(_Made)
+
+
+def encode(
+    group: Group, small: Sequence[Shrunk], codec: Codec, options: Options, *, exact: bool
+) -> tuple[GroupHeader, list[bytes]]:
+    """The header of *group* and its pictures' bytes: JPEG, or as they are where *exact*."""
+    from edgesdk.cluster import frame_codec
+
+    name = frame_codec.RAW if exact else frame_codec.DEFAULT_CODEC
+    if not exact and codec.input.colour == "BGR":
+        name += "-bgr"
+    pictures, parts = frame_codec.encode_pictures([picture.image for picture in small], name)
+    reading = pack_reading([picture.geometry for picture in small], options)
+    header = GroupHeader(group.id, group.model, group.variant, name, pictures, reading)
+    return header, parts
+
+
+def decode(arrival: Arrival, codec: Codec) -> tuple[list[Shrunk], Options]:
+    """The pictures of *arrival* as *codec*'s model takes them. Raises WireError or InputMismatch,
+    in both cases for what the sender did wrong."""
+    from edgesdk.cluster import frame_codec
+
+    geometries, options = unpack_reading(arrival.header.reading)
+    images = frame_codec.decode_parts(arrival.parts, arrival.header)
+    if len(geometries) != len(images):
+        raise WireError(f"{len(geometries)} places for {len(images)} pictures")
+    for image in images:
+        codec.check(image)
+    pairs = zip(images, geometries, strict=True)
+    return [Shrunk(image, geometry) for image, geometry in pairs], options
+
+
+def pack(outcome: Outcome, execution: Execution, codec: str) -> tuple[bytes, bytes]:
+    """Values and provenance of a group that was run for a peer, as an arrival takes them.
+
+    Raises WireError where a value cannot travel.
+    """
+    assert outcome.values is not None
+    times = outcome.times
+    told = msgspec.structs.replace(execution, codec=None if codec == "raw" else codec)
+    made = _Made(told, times.queue, times.prepare, times.infer, times.decode)
+    return pack_values(outcome.values), _encoder.encode(made)
+
+
+def unpack(reply: Reply, requests: Sequence[Request]) -> list[Outcome]:
+    """A peer's answer as the outcomes of *requests*. Raises WireError."""
+    counts = [len(request.pictures) for request in requests]
+    values = unpack_values(reply.body, expected=sum(counts))
+    try:
+        made = _made.decode(reply.provenance)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"an answer without its origin: {error}") from None
+    times = Times(made.queue, made.prepare, made.infer, made.decode, reply.wire_ns)
+    whole = Outcome(values=None, times=times, execution=made.execution)
+    outcomes, first = [], 0
+    for request, count in zip(requests, counts, strict=True):
+        outcomes.append(replace(whole, request=request, values=values[first : first + count]))
+        first += count
+    return outcomes
