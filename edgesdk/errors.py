@@ -18,6 +18,7 @@
     │   ├── PrepareFailed, CacheInvalid
     │   ├── InputMismatch     dtype or shape, checked before the runtime sees it
     │   ├── OutOfMemory, DeadlineExceeded, Cancelled, InferFailed
+    │   ├── PeerFailed        another node could not do what it was asked
     │   └── WorkerCrashed
     ├── CaptureError          a source of frames; credentials are hidden         (exit 5)
     ├── RingError             a frame ring in shared memory
@@ -29,7 +30,9 @@
     │   └── MessageError      a datagram of the balancer's that is none
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
     ├── SinkError             results cannot be written                          (exit 7)
-    └── ClusterError          a cluster's certificates, members or messages      (exit 8)
+    ├── ClusterError          a cluster's certificates, members or messages      (exit 8)
+    └── PlanError             streams that find no machines                      (exit 9)
+        └── PlanInfeasible    proven: what is short, and by how much
         ├── BundleError       a bundle or the operator's folder: file, what is wrong
         ├── PeerError         a node that does not answer as it should; *cause* says why
         └── MalformedMessage  bytes of a peer that mean nothing
@@ -70,6 +73,9 @@ __all__ = [
     "NetworkUnavailable",
     "OutOfMemory",
     "PeerError",
+    "PeerFailed",
+    "PlanError",
+    "PlanInfeasible",
     "PrepareFailed",
     "RingBusy",
     "RingError",
@@ -215,6 +221,18 @@ class InferFailed(BackendError):
     """The runtime failed on inputs that fit; *detail* has its words."""
 
 
+class PeerFailed(BackendError):
+    """Another node could not do what it was asked; *node* is its name."""
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, node: str, backend: str = "", device: str = "", detail: str = ""
+    ) -> None:
+        super().__init__(message, backend=backend, device=device, detail=detail)
+        self.node = node
+
+
 class WorkerCrashed(BackendError):
     """A worker process ended without being asked to; *detail* has its signal and last words."""
 
@@ -315,3 +333,17 @@ class PeerError(ClusterError):
 
 class MalformedMessage(ClusterError):
     """Bytes of a peer that mean nothing: truncated, oversized, of another version or forged."""
+
+
+class PlanError(EdgeError):
+    """No plan was found that places every stream; the message says what the best one lacks."""
+
+    exit_code = 9
+
+
+class PlanInfeasible(PlanError):
+    """There is no plan, proven; *shortages* says in words what is short, and by how much."""
+
+    def __init__(self, message: str, *, shortages: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.shortages = shortages or (message,)
