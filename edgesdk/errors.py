@@ -31,11 +31,11 @@
     ├── NetworkUnavailable    a package registry cannot be reached               (exit 6)
     ├── SinkError             results cannot be written                          (exit 7)
     ├── ClusterError          a cluster's certificates, members or messages      (exit 8)
+    │   ├── BundleError       a bundle or the operator's folder: file, what is wrong
+    │   ├── PeerError         a node that does not answer as it should; *cause* says why
+    │   └── MalformedMessage  bytes of a peer that mean nothing
     └── PlanError             streams that find no machines                      (exit 9)
         └── PlanInfeasible    proven: what is short, and by how much
-        ├── BundleError       a bundle or the operator's folder: file, what is wrong
-        ├── PeerError         a node that does not answer as it should; *cause* says why
-        └── MalformedMessage  bytes of a peer that mean nothing
 
 Messages name the thing, its value, and the way out. The command line prints them on one line (a
 ConfigError on one for each mistake) and ends with :attr:`EdgeError.exit_code`.
