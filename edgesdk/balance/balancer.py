@@ -8,6 +8,7 @@ for :attr:`Balancer.next_ns`. Not thread-safe.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from edgesdk.balance.actions import Action, Send
 from edgesdk.balance.answering import Answering
@@ -29,6 +30,7 @@ from edgesdk.balance.messages import (
 )
 from edgesdk.balance.offering import Offering
 from edgesdk.balance.placement import Placement
+from edgesdk.balance.peers import Peer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, Settings
 from edgesdk.balance.terms import Group, Local, Promise, key_of
@@ -90,6 +92,14 @@ class Balancer:
         if peer is not None:
             self._answering.leave(number)
             self._offering.leave(peer, now_ns)
+
+    def members(self) -> Mapping[int, Peer]:
+        """Every reachable member by number, to be read with the caller's lock held."""
+        return self._view.members
+
+    def watched(self) -> Mapping[int, Peer]:
+        """The view: those of :meth:`members` whose state is followed, and who are asked."""
+        return self._view.watched
 
     # Groups of this node.
 

@@ -130,7 +130,7 @@ class DemoCluster:
 
         identity = Identity.load(self.folder / "operator" / "operator.bundle")
         return Surveyor(
-            lambda address, verb, body: administer(identity, address, verb, body, _ASK_S),
+            lambda address, verb, body: administer(identity, address, verb, body, timeout=_ASK_S),
             identity.fingerprint,
             [agent.address for agent in self.agents],
         )

@@ -40,6 +40,12 @@ class Loads:
         self.catalogue: dict[int, Sequence[int]] = {}
         """Expected cost of 1, 2, ... items in ns, by model."""
         self.ready_ns: dict[int, int] = {}
+        self.cards: dict[int, str] = {}
+        """Names of the cards in the catalogue."""
+
+    def names(self) -> list[str]:
+        """Names of the models on their way."""
+        return sorted(self.cards.get(model, f"{model:016x}") for model in list(self.ready_ns))
 
     def expected_ns(self, model: int, items: int) -> int:
         costs = self.catalogue.get(model)

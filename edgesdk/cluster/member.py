@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from edgesdk.balance import (
     Send,
     Settings,
 )
+from edgesdk.cluster.administration import Administration, Handler
 from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
@@ -41,6 +42,7 @@ from edgesdk.cluster.serving import Serving
 from edgesdk.errors import MessageError
 
 if TYPE_CHECKING:
+    from edgesdk.balance.peers import Peer as Seen
     from edgesdk.cluster.identity import Identity
     from edgesdk.config import ClusterConfig
     from edgesdk.runtime import Node
@@ -59,6 +61,7 @@ class Member:
 
     config: where to listen, whom to look for. identity: who this node is. settings: the policy's.
     slots: models that fit on this node. service_class: equal on nodes of equal speed, 0 to 255.
+    verbs: further verbs of the administration channel, beside ``status`` and what it has itself.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Member:
         settings: Settings | None = None,
         slots: int = 8,
         service_class: int = 0,
+        verbs: Mapping[str, Handler] | None = None,
     ) -> None:
         self.config = config
         self.identity = identity
@@ -77,6 +81,7 @@ class Member:
         self.refused_datagrams = 0
         self._settings = settings or Settings()
         self._service_class = service_class
+        self._verbs = dict(verbs or {})
         self._lock = threading.Lock()
         self._peers: dict[int, Peer] = {}
         self._told_ns: int | None = None
@@ -114,12 +119,17 @@ class Member:
             left=self._left,
             timer=self._timer,
         )
+        self.administration = Administration(
+            self.identity, control, self._handlers(), version=__version__
+        )
         try:
             self.data.start()
+            self.administration.start()
             for seed in self.config.seeds:
                 self.control.reach(*_address(seed), forever=True)
             self.control.start()
         except BaseException:
+            self.administration.close()
             self.control.close()
             self.data.close()
             raise
@@ -152,14 +162,30 @@ class Member:
         """See :class:`~edgesdk.cluster.asking.Verdicts`."""
         self._step(lambda balancer, now: balancer.failed(group, now, why=why))
 
+    def seen(self) -> tuple[dict[int, Seen], set[int]]:
+        """What the balancer knows of each member, and the numbers of those in its view."""
+        with self._lock:
+            return dict(self.balancer.members()), set(self.balancer.watched())
+
     def peers(self) -> list[Peer]:
         """The members that are reachable."""
         return list(self._peers.values())
 
     def _close(self) -> None:
+        self.administration.close()
         self.control.close()
         self.asking.close()
         self.data.close()
+
+    def _handlers(self) -> dict[str, Handler]:
+        from msgspec import to_builtins
+
+        from edgesdk.cluster.telling import status_of
+
+        return {
+            "status": Handler(lambda caller, body: to_builtins(status_of(self))),
+            **self._verbs,
+        }
 
     def _report_shutdown(self, request: Request) -> None:
         from edgesdk.runtime.request import Outcome
