@@ -29,6 +29,7 @@ __all__ = [
     "MemberAddress",
     "NodeConfig",
     "OutboxConfig",
+    "ResultsConfig",
     "WebConfig",
     "load_config",
     "parse_config",
@@ -98,6 +99,15 @@ class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True):
     megabytes: Annotated[
         int, msgspec.Meta(ge=1, le=10**6, description="a whole number of megabytes, 1 or more")
     ] = 64
+
+
+class ResultsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``[results]``: *out* is a file to which every result is appended, as ``run --out`` does."""
+
+    out: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a file's path")]
+        | None
+    ) = None
 
 
 class CameraConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +207,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     node: NodeConfig = NodeConfig()
     web: WebConfig = WebConfig()
     outbox: OutboxConfig = OutboxConfig()
+    results: ResultsConfig = ResultsConfig()
     cameras: dict[Name, CameraConfig] = {}
     apps: dict[Name, ApplicationConfig] = {}
     cluster: ClusterConfig | None = None
@@ -301,8 +312,8 @@ def _wrong_source(uri: str) -> str:
 def _join_paths(config: Config, directory: Path) -> Config:
     node = msgspec.structs.replace(
         config.node,
-        state=_joined_folder(config.node.state, directory),
-        cache=_joined_folder(config.node.cache, directory),
+        state=_joined_path(config.node.state, directory),
+        cache=_joined_path(config.node.cache, directory),
     )
     cameras = {
         name: msgspec.structs.replace(camera, uri=_joined_source(camera.uri, directory))
@@ -316,10 +327,15 @@ def _join_paths(config: Config, directory: Path) -> Config:
     if cluster is not None:
         bundle = str(directory / Path(cluster.bundle).expanduser())
         cluster = msgspec.structs.replace(cluster, bundle=bundle)
-    return msgspec.structs.replace(config, node=node, cameras=cameras, apps=apps, cluster=cluster)
+    results = msgspec.structs.replace(
+        config.results, out=_joined_path(config.results.out, directory)
+    )
+    return msgspec.structs.replace(
+        config, node=node, results=results, cameras=cameras, apps=apps, cluster=cluster
+    )
 
 
-def _joined_folder(folder: str | None, directory: Path) -> str | None:
+def _joined_path(folder: str | None, directory: Path) -> str | None:
     return None if folder is None else str(directory / Path(folder).expanduser())
 
 

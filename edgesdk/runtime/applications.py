@@ -22,34 +22,39 @@ class Placement:
 
 
 def applications_of(
-    apps: Sequence[Application[Any] | str], config: Config, cameras: Sequence[str]
+    apps: Sequence[Application[Any] | str],
+    config: Config,
+    cameras: Sequence[str],
+    *,
+    standing: bool = False,
 ) -> list[Placement]:
     """Places *apps*, and those of *config*, on *cameras*.
 
-    Raises UsageError where there is nothing to run, or an application finds none of its cameras.
+    Raises UsageError where there is nothing to run, or an application finds none of its cameras;
+    a *standing* node waits for them.
     """
-    if not cameras:
+    if not cameras and not standing:
         raise UsageError("no camera: give one with --camera NAME=URI, or [cameras.NAME] in a file")
-    placements = [
-        _place(load_application(app) if isinstance(app, str) else app, None, cameras)
-        for app in apps
+    wanted: list[tuple[Application[Any], Sequence[str] | None]] = [
+        (load_application(app) if isinstance(app, str) else app, None) for app in apps
     ]
-    placements += [
-        _place(_configured(name, entry), entry.cameras, cameras)
-        for name, entry in config.apps.items()
-    ]
-    if not placements:
+    wanted += [(_configured(name, entry), entry.cameras) for name, entry in config.apps.items()]
+    placements = [_place(application, named, cameras, standing) for application, named in wanted]
+    if not placements and not standing:
         raise UsageError("no application: name one, such as people.py:people")
     return placements
 
 
 def _place(
-    application: Application[Any], named: Sequence[str] | None, cameras: Sequence[str]
+    application: Application[Any],
+    named: Sequence[str] | None,
+    cameras: Sequence[str],
+    standing: bool,
 ) -> Placement:
     if named is not None:
         return Placement(application, tuple(named))
     found = tuple(camera for camera in cameras if application.wants(camera))
-    if not found:
+    if not found and not standing:
         raise UsageError(
             f"application {application.name!r} wants cameras {', '.join(application.cameras or ())}"
             f"; there are {', '.join(cameras)}"
@@ -67,4 +72,5 @@ def _configured(name: str, entry: ApplicationConfig) -> Application[Any]:
         weight=found.weight if entry.weight is None else entry.weight,
         cameras=found.cameras,
         place=found.place,
+        exact=found.exact if entry.exact is None else entry.exact,
     )

@@ -71,6 +71,15 @@ class Dispatcher:
     def start(self) -> None:
         self._thread.start()
 
+    def follow(self, feeds: Sequence[Feed]) -> None:
+        """Runs *feeds* instead of those before. On the dispatcher."""
+        self._feeds = feeds
+        self._sweep_at_ns = 0
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def post(self, calls: Sequence[Callable[[], None]]) -> None:
         """Runs *calls* on the dispatcher, in order; not at all once it is closed. Any thread."""
         with self._lock:

@@ -22,10 +22,11 @@ __all__ = ["History", "open_history"]
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """*incarnations* has the last one of each camera that is in the files; *journal* is None where
-    results go nowhere that outlives the process."""
+    """*sinks* are the numbers of the plan's; *incarnations* has the last one of each camera that
+    is in the files; *journal* is None where results go nowhere that outlives the process."""
 
     deliverer: Deliverer
+    sinks: tuple[int, ...] = ()
     journal: Journal | None = None
     incarnations: dict[str, int] = field(default_factory=dict)
 
@@ -43,21 +44,26 @@ def open_history(
     node: str,
     out: Path | None,
     on_result: Callable[[dict[str, Any]], object] | None,
+    standing: bool = False,
 ) -> History:
     """Opens all sinks of *plan* and *out*, and tells them of the frames that an earlier process
-    left open. Raises SinkError."""
+    left open. A *standing* node's may change under way, so there is one journal for all. Raises
+    SinkError."""
     state = state_directory(config.node)
     limits = Limits(records=config.outbox.records, bytes=config.outbox.megabytes << 20)
-    deliverer = Deliverer(SinkSet(state, limits), plan)
+    deliverer = Deliverer(SinkSet(state, limits))
     try:
+        sinks = deliverer.declare(plan)
+        deliverer.begin(())
         if out is not None:
             deliverer.add("jsonl", {"path": out})
         if on_result is not None:
             deliverer.add("callback", {"function": on_result})
-        if not deliverer.has_durable():
-            return History(deliverer)
+        if not standing and not deliverer.has_durable():
+            return History(deliverer, sinks)
         files = deliverer.files()
-        journal = open_journal(state / "ledger", list(plan.outputs), files)
+        name = "node" if standing else None
+        journal = open_journal(state / "ledger", list(plan.outputs), files, name)
     except BaseException:
         deliverer.close(0.1)
         raise
@@ -69,4 +75,4 @@ def open_history(
         record = orphan_record(orphan.app, orphan.camera, orphan.entry, node)
         if key_of(record) not in written.keys:
             deliverer.tell(record)
-    return History(deliverer, journal, incarnations)
+    return History(deliverer, sinks, journal, incarnations)

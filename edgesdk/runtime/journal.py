@@ -12,6 +12,7 @@ import hashlib
 import mmap
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,12 +52,13 @@ class Journal:
     """One run's journal in *directory*, under *name*; only one process has it at a time.
 
     ``orphans`` are the entries an earlier process left, ``incarnations`` the last incarnation of
-    each camera it knew: a later run starts above it, so that no key is used twice. Owned by one
-    thread. Raises SinkError if the files cannot be written or another process has them.
+    each camera it knew: a later run starts above it, so that no key is used twice. Entries belong
+    to one thread. Raises SinkError if the files cannot be written or another process has them.
     """
 
     def __init__(self, directory: Path, name: str, channels: Sequence[tuple[str, str]]) -> None:
         self._channels = list(channels)
+        self._lock = threading.Lock()  # of the names
         self._slots_path = directory / f"{name}.open"
         self._names_path = directory / f"{name}.names.json"
         try:
@@ -92,6 +94,13 @@ class Journal:
         self._free = list(range(_SLOTS - 1, -1, -1))
         self._write_names()
 
+    def add(self, channels: Sequence[tuple[str, str]]) -> None:
+        """Knows *channels* too, numbered on from those before."""
+        if channels:
+            with self._lock:
+                self._channels += channels
+                self._write_names()
+
     def opened(self, channel: int, entry: Entry) -> int:
         """The slot written, or -1 when all are in use (the entry is then not remembered)."""
         if not self._free:
@@ -118,8 +127,9 @@ class Journal:
     def note_incarnation(self, camera: str, incarnation: int) -> None:
         """Remembers that *camera* reached *incarnation* (a write; incarnations are rare)."""
         if self.incarnations.get(camera, 0) < incarnation:
-            self.incarnations[camera] = incarnation
-            self._write_names()
+            with self._lock:
+                self.incarnations[camera] = incarnation
+                self._write_names()
 
     def close(self, *, clean: bool = False) -> None:
         """Idempotent. Entries that are still open stay for the next run; if *clean* says that
@@ -165,9 +175,17 @@ class Journal:
 
 
 def open_journal(
-    directory: Path, channels: Sequence[tuple[str, str]], files: Sequence[str]
+    directory: Path,
+    channels: Sequence[tuple[str, str]],
+    files: Sequence[str],
+    name: str | None = None,
 ) -> Journal:
-    """The journal of a run that writes *files*; without any, of its applications and cameras."""
+    """The journal of a run that writes *files*; without any, of its applications and cameras.
+
+    *name* is given where these change under way.
+    """
+    if name is not None:
+        return Journal(directory, name, channels)
     what = [str(Path(file).resolve()) for file in files] or [f"{a}@{c}" for a, c in channels]
     name = hashlib.sha256("\n".join(sorted(what)).encode()).hexdigest()[:16]
     return Journal(directory, name, channels)

@@ -14,29 +14,31 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgesdk.capture import CaptureSupervisor, Source, parse_source
-from edgesdk.config import CameraConfig, Config
+from edgesdk.capture import CaptureSupervisor
+from edgesdk.config import Config
 from edgesdk.core.ring import Bell
-from edgesdk.errors import Cancelled, CaptureError, EdgeError
-from edgesdk.graph import Application, compile_applications
+from edgesdk.errors import Cancelled, EdgeError, UsageError
+from edgesdk.graph import Application
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
 from edgesdk.models.encoding import Shrunk
-from edgesdk.records import Provenance, RunSummary, SinkStats
+from edgesdk.records import Offload, Provenance, RunSummary, SinkStats
 from edgesdk.runtime import report
-from edgesdk.runtime.applications import applications_of
-from edgesdk.runtime.camera import CameraFeed, slots_needed
+from edgesdk.runtime.blueprint import Blueprint, Pairs, draw
+from edgesdk.runtime.camera import CameraFeed
+from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.completion import Completion
 from edgesdk.runtime.dispatcher import Dispatcher
 from edgesdk.runtime.executor import Outcome, Request
-from edgesdk.runtime.flow import CameraFlow, Port, StageClock
+from edgesdk.runtime.flow import Port, StageClock
 from edgesdk.runtime.history import History, open_history
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name, sweep
@@ -44,13 +46,15 @@ from edgesdk.runtime.outlet import Delivery, Outlet
 from edgesdk.runtime.own_code import OwnCode
 from edgesdk.runtime.paths import cache_directory, node_name
 from edgesdk.runtime.placing import Placer
-from edgesdk.runtime.preparation import Progress, prepare_models, silent
+from edgesdk.runtime.preparation import Progress, open_sessions, prepare_models, silent
 from edgesdk.runtime.preview import Previews
-from edgesdk.runtime.program import CameraProgram, Stage
+from edgesdk.runtime.program import Stage
+from edgesdk.runtime.reconfiguration import Reconfiguration
+from edgesdk.runtime.residency import Residency
 from edgesdk.runtime.results import decoder_of, provenance
-from edgesdk.runtime.results_ring import ResultsRing
-from edgesdk.runtime.sessions import LoadedModel, Picture, Sessions
-from edgesdk.runtime.wiring import Wiring, connect
+from edgesdk.runtime.sessions import KnownModel, Picture
+from edgesdk.runtime.stations import Stations
+from edgesdk.runtime.wiring import Connection, Wiring
 from edgesdk.snapshot import NodeSnapshot, Preview
 
 __all__ = ["Node", "Observer"]
@@ -73,10 +77,11 @@ class Node:
 
     apps: applications, or their addresses (``"people.py:people"``); each runs on every camera it
     wants. cameras: URI by name. Both add to what *config* says. out: a file that gets every result
-    as a JSON line. on_result: called with each result record (a dict), on a thread of its own;
-    results wait for it in a bounded outbox. frames: how many to take of each camera. placer: where
-    the inferences of live cameras go instead of this node's executors (see
-    :class:`~edgesdk.runtime.placing.Placer`).
+    as a JSON line; default: ``[results] out``. on_result: called with each result record (a dict),
+    on a thread of its own; results wait for it in a bounded outbox. frames: how many to take of
+    each camera. placer: where the inferences of live cameras go instead of this node's executors
+    (see :class:`~edgesdk.runtime.placing.Placer`). standing: it may have nothing to do, and be
+    given other things to do: see :meth:`apply`.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. Methods may be called from
     any thread. The constructor raises UsageError (GraphError, ConfigError); start raises also
@@ -94,18 +99,13 @@ class Node:
         on_result: Callable[[dict[str, Any]], object] | None = None,
         frames: int | None = None,
         placer: Placer | None = None,
+        standing: bool = False,
     ) -> None:
-        self.config = config or Config()
-        self.name = node_name(self.config.node)
-        self.cameras = {
-            **self.config.cameras,
-            **{name: CameraConfig(uri=uri) for name, uri in (cameras or {}).items()},
-        }
-        self.sources: dict[str, Source] = {
-            name: parse_source(camera.uri) for name, camera in self.cameras.items()
-        }
-        self._placements = applications_of(apps, self.config, list(self.cameras))
+        self._apps, self._uris = tuple(apps), dict(cameras or {})
         self._out = None if out is None else Path(out)
+        self._standing = standing
+        self.blueprint = self._draw(config or Config())
+        self.name = node_name(self.config.node)
         self._on_result = on_result
         self._frames = frames
         self._placer = placer
@@ -113,25 +113,56 @@ class Node:
         self._started_ns = 0
         self._stopped_ns = 0
         self._lock = threading.Lock()
+        self._applying = threading.Lock()
+        self.stopping = threading.Event()
         self._finished = threading.Event()
         self.ledger = Ledger()
         self.plan: Plan | None = None
-        self.feeds: dict[str, CameraFeed] = {}
-        self.clocks: dict[int, StageClock] = {}
+        self.connection = Connection()
+        self.since: Pairs = {}
+        self.turns = 0
         self.inferences: dict[str, int] = {}
         self.offloaded = 0
         self.duplicates = 0
-        self.wiring = Wiring()
+        self.wiring = Wiring(self.report, placed=placer is not None)
         self.previews = Previews(self._keep_pixels)
+        self.registry = ModelRegistry(cache_directory(self.config.node))
+        self.residency = Residency(
+            open_sessions(self.registry, self.config.node),
+            self.wiring,
+            elsewhere=placer is not None,
+        )
         self.supervisor: CaptureSupervisor | None = None
-        self._models: dict[str, LoadedModel] = {}
-        self._sessions: Sessions | None = None
-        self._history: History | None = None
-        self._dispatcher: Dispatcher | None = None
+        self.stations: Stations | None = None
+        self.history: History | None = None
+        self.dispatcher: Dispatcher | None = None
+        self.completion = Completion(self._acknowledge, lambda: self.feeds.values(), self._finished)
         self._bell: Bell | None = None
         self._own_code = OwnCode(self._post)
-        self._results_rings: dict[str, ResultsRing] = {}
-        self._provenance: dict[tuple[int, str], Provenance] = {}
+        self._provenance: dict[tuple[str, str], Provenance] = {}
+        self._decoders: dict[str, str] = {}
+
+    def _draw(self, config: Config) -> Blueprint:
+        return draw(config, self._apps, self._uris, out=self._out, standing=self._standing)
+
+    @property
+    def config(self) -> Config:
+        """The one in force."""
+        return self.blueprint.config
+
+    @property
+    def feeds(self) -> Mapping[str, CameraFeed]:
+        return {} if self.stations is None else self.stations.feeds
+
+    @property
+    def outlets(self) -> Mapping[tuple[str, str], Outlet]:
+        """By application and camera; those that were removed too."""
+        return {} if self.stations is None else self.stations.outlets
+
+    @property
+    def clocks(self) -> Mapping[tuple[str, str], StageClock]:
+        """By camera and operator id."""
+        return {} if self.stations is None else self.stations.clocks
 
     def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
         """Compiles, loads and warms every model, opens the sinks, then starts the cameras.
@@ -140,27 +171,66 @@ class Node:
         cancel: set from another thread, it makes start raise Cancelled soon.
         """
         cancel = cancel or threading.Event()
-        for name, source in self.sources.items():
-            _check(name, source)
-        cache = cache_directory(self.config.node)
-        registry = ModelRegistry(cache)
-        pairs = [(p.application, camera) for p in self._placements for camera in p.cameras]
-        plan = self.plan = compile_applications(pairs, registry.resolve)
+        self.blueprint.check()
+        plan = self.plan = self.blueprint.compile(self.registry.resolve, {})
         try:
-            self._sessions, self._models = prepare_models(
-                plan, registry, self.config.node, progress, cancel
+            models = prepare_models(
+                plan,
+                self.residency.own,
+                self.registry,
+                progress,
+                cancel,
+                standing=self._standing or self._placer is not None,
             )
-            self._history = open_history(
-                self.config, plan, node=self.name, out=self._out, on_result=self._on_result
-            )
-            self.ledger = Ledger(self._history.journal)
+            self.residency.keep(models.keys())
             self._assemble(plan)
             if cancel.is_set():
                 raise Cancelled("stopped before the first frame")
-            self._go()
+            self._go(plan, models)
         except BaseException:
             self.stop()
             raise
+
+    def apply(
+        self,
+        config: Config,
+        progress: Progress = silent,
+        cancel: threading.Event | None = None,
+    ) -> Changes:
+        """Goes over to *config*, under way; what it does not change does not notice.
+
+        Models are loaded before, while everything goes on. Returns what changed, once it did and
+        what was removed has come to its end (two seconds at most). Of a *standing* node that was
+        started; calls wait for each other. Whatever it raises (as the constructor and
+        :meth:`start` do; Cancelled if the node was stopped), nothing has changed.
+        """
+        if not self._standing:
+            raise UsageError("this node was not made to be reconfigured: Node(..., standing=True)")
+        with self._applying:
+            if not self.ready:
+                raise UsageError("a node is started before it is reconfigured")
+            cancel = cancel or self.stopping
+            return Reconfiguration(self, self._draw(config)).run(progress, cancel)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """For reconfigurations: what is done within is done before :meth:`stop`, or not at all.
+        Raises Cancelled."""
+        with self._lock:
+            if self._stopped_ns:
+                raise Cancelled("the node was stopped")
+            yield
+
+    def resume(self) -> None:
+        """For reconfigurations, on the dispatcher: there may be cameras again."""
+        self._finished.clear()
+
+    def note_sources(self, cameras: Iterable[str]) -> None:
+        """For reconfigurations, on the dispatcher: *cameras* begin, as the blueprint has them."""
+        for camera in cameras:
+            self._decoders[camera] = decoder_of(self.blueprint.sources[camera])
+            for key in [key for key in self._provenance if key[1] == camera]:
+                del self._provenance[key]
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every camera has ended (or given its *frames*) and all results are out.
@@ -168,7 +238,7 @@ class Node:
         False if *timeout* seconds passed first. Raises EdgeError if the node itself broke.
         """
         ended = self._finished.wait(timeout)
-        dispatcher = self._dispatcher
+        dispatcher = self.dispatcher
         if dispatcher is not None and dispatcher.failure is not None:
             raise EdgeError(f"the dispatcher died: {dispatcher.failure!r}") from dispatcher.failure
         return ended
@@ -179,17 +249,20 @@ class Node:
             if self._stopped_ns:
                 return
             self._stopped_ns = time.monotonic_ns()
+        self.stopping.set()
+        self.residency.interrupt()
         began = time.monotonic()
 
         def left(end: float) -> float:
             return max(0.0, began + end - time.monotonic())
 
-        dispatcher = self._dispatcher
+        dispatcher, stations = self.dispatcher, self.stations
         closing = threading.Thread(target=self._close_capture, daemon=True)
-        if dispatcher is None or dispatcher.failure is not None:
+        if dispatcher is None or stations is None or not dispatcher.running:
             closing.start()
         else:
-            dispatcher.post([self._halt, closing.start])
+            self._finished.clear()
+            dispatcher.post([stations.finish, closing.start])
             self._finished.wait(_FINISH_S)
         if self._placer is not None and self._started_ns:
             self._placer.close()
@@ -198,19 +271,19 @@ class Node:
         for executor in self.wiring.executors.values():
             idle = executor.stop(left(_EXECUTORS_S)) and idle
         self._own_code.stop()
-        if dispatcher is not None:
-            dispatcher.post([self._abandon])
+        if dispatcher is not None and stations is not None:
+            dispatcher.post([stations.abandon])
             dispatcher.stop(left(_DISPATCHER_S))
         if closing.ident is not None:
             closing.join(left(_DISPATCHER_S))
-        for told in self._results_rings.values():
-            told.close()
-        if self._history is not None:
-            self._history.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
+        if stations is not None:
+            stations.close_rings()
+        if self.history is not None:
+            self.history.close(max(_SINKS_LEAST_S, left(_SINKS_S)))
         self.previews.close()
-        if self._sessions is not None and idle:
+        if idle:
             # To unload a model waits for its inference; one that hangs has had its time.
-            self._sessions.close()
+            self.residency.close()
         if dispatcher is not None:
             dispatcher.close()
         elif self._bell is not None:
@@ -239,7 +312,7 @@ class Node:
 
     def preview(self, camera: str) -> Preview:
         """Starts to look at *camera*; KeyError if there is none. Close it when done."""
-        if camera not in self.cameras:
+        if camera not in self.blueprint.cameras:
             raise KeyError(camera)
         return self.previews.open(camera)
 
@@ -253,7 +326,7 @@ class Node:
     @property
     def sinks(self) -> dict[str, SinkStats]:
         """Where each sink stands, by name."""
-        return {} if self._history is None else self._history.deliverer.stats()
+        return {} if self.history is None else self.history.deliverer.stats()
 
     @property
     def seconds(self) -> float:
@@ -313,18 +386,41 @@ class Node:
         """For flows."""
         self._own_code.call(app, function, done)
 
-    def provenance(self, stage: Stage, camera: str) -> Provenance:
+    def provenance(self, stage: Stage, camera: str) -> Provenance | None:
         """For flows."""
-        key = (stage.index, camera)
+        key = stage.planned.id, camera
         found = self._provenance.get(key)
         if found is None:
-            model = self._models[stage.planned.card_digest or ""]
-            decoder = decoder_of(self.sources[camera])
-            found = provenance(
-                stage.planned.kind, stage.planned.id, model, node=self.name, decoder=decoder
+            model = self.residency.models.get(stage.planned.card_digest or "")
+            if model is None:
+                return None
+            found = self._provenance[key] = provenance(
+                stage.planned,
+                model.card.name,
+                model.execution(self.name),
+                decoder=self._decoders[camera],
             )
-            self._provenance[key] = found
         return found
+
+    def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
+        """For flows."""
+        request, ran = outcome.request, outcome.execution
+        assert request is not None
+        assert ran is not None
+        mine = self.residency.models.get(request.model.card.digest)
+        offload = Offload(
+            origin=self.name,
+            codec=ran.codec,
+            wire_ns=outcome.times.wire,
+            differs=[] if mine is None else ran.differences(mine.execution(self.name)),
+        )
+        return provenance(
+            stage.planned,
+            request.model.card.name,
+            ran,
+            decoder=self._decoders[camera],
+            offload=offload,
+        )
 
     def observed(
         self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
@@ -335,104 +431,53 @@ class Node:
             observer(camera, info, view, results)
 
     def _assemble(self, plan: Plan) -> None:
-        history = self._history
-        assert history is not None
+        self.history = open_history(
+            self.config,
+            plan,
+            node=self.name,
+            out=self.blueprint.out,
+            on_result=self._on_result,
+            standing=self._standing,
+        )
+        self.ledger = Ledger(self.history.journal)
         sweep()
         self._bell = Bell(own_name())
         self.supervisor = CaptureSupervisor()
-        programs = [CameraProgram(plan, camera) for camera in plan.cameras]
-        lossless = {camera: self.sources[camera].lossless for camera in plan.cameras}
-        queues = {camera: self.cameras[camera].queue for camera in plan.cameras}
-        self.wiring = connect(
-            plan, programs, self._models, queues=queues, lossless=lossless, report=self.report
-        )
-        self.clocks = {
-            p.index: StageClock(p.name, p.id)
-            for p in plan.operators
-            if p.role not in ("source", "selector")
-        }
-        for app, camera in plan.outputs:
-            self.ledger.channel(app, camera)
-        for program in programs:
-            camera = program.camera
-            outlets = {
-                app: Outlet(
-                    self.ledger.channel(app, camera),
-                    plan.applications[app].deadline_ns,
-                    partial(self._deliver, camera),
-                )
-                for app in program.apps
-            }
-            flow = CameraFlow(
-                program,
-                outlets,
-                self.wiring.ports[camera],
-                self.clocks,
-                self,
-                lossless=lossless[camera],
-            )
-            flow.keep_pixels = bool(self._observers)
-            self.feeds[camera] = CameraFeed(
-                camera,
-                self.sources[camera],
-                flow,
-                self.supervisor,
-                self._bell,
-                incarnations_before=history.incarnations.get(camera, 0),
-                frames=self._frames,
-                on_incarnation=self._note_incarnation,
-            )
-            if self.sources[camera].kind == "ring":
-                ring = self.sources[camera].location
-                self._results_rings[camera] = ResultsRing(ring, camera, self.feeds[camera].epoch_of)
-        self._dispatcher = Dispatcher(
+        self.stations = Stations(
+            self,
+            self.ledger,
+            self.history,
+            self.supervisor,
             self._bell,
-            [*self.feeds.values(), Completion(self._acknowledge, self.feeds, self._finished)],
+            frames=self._frames,
+            standing=self._standing,
+            keep_pixels=lambda: bool(self._observers),
         )
+        self.dispatcher = Dispatcher(self._bell, [self.completion])
 
-    def _deliver(self, camera: str, delivery: Delivery, done: Callable[[], None]) -> None:
-        told = self._results_rings.get(camera)
-        if told is not None:
-            told.tell(delivery)
-        assert self._history is not None
-        self._history.deliverer.deliver(delivery, done)
-
-    def _go(self) -> None:
-        assert self.supervisor is not None
-        assert self._dispatcher is not None
+    def _go(self, plan: Plan, models: Mapping[str, KnownModel]) -> None:
+        assert self.stations is not None
+        assert self.history is not None
+        assert self.dispatcher is not None
+        turn = self.stations.prepare(self.blueprint, plan, None, self.history.sinks)
+        self.connection = self.wiring.connect(plan, turn.programs.values(), models, self.blueprint)
         if self._placer is not None:
             self._placer.attach(self)
         self._started_ns = time.monotonic_ns()
-        for executor in self.wiring.executors.values():
-            executor.start()
-        for camera, feed in self.feeds.items():
-            self.supervisor.add(camera, feed.source, ring=own_name(), slots=self._slots_of(feed))
-        self._dispatcher.start()
-
-    def _slots_of(self, feed: CameraFeed) -> int:
-        keeps_pixels = bool(self._observers) or self.config.web.listen is not None
-        wanted = self.cameras[feed.name]
-        return slots_needed(feed.flow, wanted.slots, wanted.queue, keeps_pixels=keeps_pixels)
+        self.wiring.start()
+        self.note_sources(turn.begin)
+        self.stations.turn(turn, self.connection.ports)
+        self.stations.begin(turn, self.connection.ports)
+        self.dispatcher.follow([*self.feeds.values(), self.completion])
+        self.dispatcher.start()
 
     def _acknowledge(self) -> None:
-        if self._history is not None:
-            self._history.deliverer.acknowledge()
-
-    def _halt(self) -> None:
-        for feed in self.feeds.values():
-            feed.finish()
-
-    def _abandon(self) -> None:
-        for feed in self.feeds.values():
-            feed.flow.abandon()
+        if self.history is not None:
+            self.history.deliverer.acknowledge()
 
     def _close_capture(self) -> None:
         if self.supervisor is not None:
             self.supervisor.close()
-
-    def _note_incarnation(self, camera: str, number: int) -> None:
-        if self._history is not None and self._history.journal is not None:
-            self._history.journal.note_incarnation(camera, number)
 
     def _keep_pixels(self, camera: str, keep: bool) -> None:
         feed = self.feeds.get(camera)
@@ -440,8 +485,8 @@ class Node:
             feed.flow.keep_pixels = keep or bool(self._observers)
 
     def _post(self, calls: Sequence[Callable[[], None]]) -> None:
-        if self._dispatcher is not None:
-            self._dispatcher.post(calls)
+        if self.dispatcher is not None:
+            self.dispatcher.post(calls)
 
     def _settle(self, request: Request, outcome: Outcome) -> None:
         if request.ended:
@@ -455,10 +500,3 @@ class Node:
             self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
             self.offloaded += outcome.execution is not None
         request.done(outcome)
-
-
-def _check(camera: str, source: Source) -> None:
-    try:
-        source.check()
-    except CaptureError as error:
-        raise CaptureError(f"camera {camera}: {error}") from None

@@ -133,15 +133,17 @@ class CameraProgram:
         self._plan = plan
         self._sinks = range(len(plan.sinks)) if sinks is None else sinks
         mine = [p for p in plan.operators if p.camera == camera]
-        known = {} if before is None else before.by_key
-        first = 0 if before is None else before.next_index
+        known: Mapping[tuple[str, int], Stage] = {} if before is None else before.by_key
+        first: int = 0 if before is None else before.next_index
         fresh = [p for p in mine if p.key not in known]
         numbers = {p.index: known[p.key].index for p in mine if p.key in known}
         numbers |= {p.index: first + at for at, p in enumerate(fresh)}
-        self.next_index = first + len(fresh)
+        self.next_index: int = first + len(fresh)
         self._planned = {p.index: Stage(plan, p, numbers, known.get(p.key)) for p in mine}
         self.stages = {stage.index: stage for stage in self._planned.values()}
-        self.by_key = {stage.planned.key: stage for stage in self.stages.values()}
+        self.by_key: Mapping[tuple[str, int], Stage] = {
+            stage.planned.key: stage for stage in self.stages.values()
+        }
         self.inferences = [s for s in self.stages.values() if s.planned.role == "inference"]
         self.source = next(
             (s.index for s in self.stages.values() if s.planned.role == "source"), -1

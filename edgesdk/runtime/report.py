@@ -33,16 +33,16 @@ def snapshot(node: Node) -> NodeSnapshot:
     latency = {}
     for camera, feed in node.feeds.items():
         queues[f"open/{camera}"] = feed.flow.open_tasks
-        for app, outlet in feed.flow.outlets.items():
-            latency[app, camera] = outlet.histogram.view()
-    waiting = () if node.ready else tuple(sorted(set(node.cameras)))
+    for (app, camera), outlet in node.outlets.items():
+        latency[app, camera] = outlet.histogram.view()
+    waiting = () if node.ready else tuple(sorted(node.blueprint.cameras))
     return NodeSnapshot(
         name=node.name,
         version=__version__,
         seconds=node.seconds,
         ready=node.ready,
         not_ready=waiting,
-        cameras={name: _camera_view(node, name) for name in node.cameras},
+        cameras={name: _camera_view(node, name) for name in node.blueprint.cameras},
         applications=_applications(node),
         latency=latency,
         operators=[
@@ -59,7 +59,7 @@ def summary(node: Node) -> RunSummary:
     return RunSummary(
         seconds=round(node.seconds, 3),
         applications=_applications(node),
-        cameras={name: _camera_summary(node, name) for name in node.cameras},
+        cameras={name: _camera_summary(node, name) for name in node.blueprint.cameras},
         inferences=dict(node.inferences),
         operators=_operators(node),
         sinks=node.sinks,
@@ -68,9 +68,8 @@ def summary(node: Node) -> RunSummary:
 
 def _applications(node: Node) -> dict[str, ApplicationSummary]:
     cameras: dict[str, dict[str, CameraFrames]] = {}
-    for camera, feed in node.feeds.items():
-        for app, outlet in feed.flow.outlets.items():
-            cameras.setdefault(app, {})[camera] = _frames(outlet)
+    for (app, camera), outlet in node.outlets.items():
+        cameras.setdefault(app, {})[camera] = _frames(outlet)
     return {app: ApplicationSummary(cameras=found) for app, found in cameras.items()}
 
 
@@ -125,7 +124,7 @@ def _camera_view(node: Node, camera: str) -> CameraView:
     status = _status(node, camera)
     return CameraView(
         state=status.state.value,
-        uri=node.sources[camera].redacted,
+        uri=node.blueprint.sources[camera].redacted,
         reason=_reason(feed, status),
         frames=feed.frames if feed else 0,
         fps=status.fps,
@@ -145,7 +144,7 @@ def _camera_summary(node: Node, camera: str) -> CameraSummary:
     frames = feed.frames if feed else 0
     return CameraSummary(
         state=status.state.value,
-        uri=node.sources[camera].redacted,
+        uri=node.blueprint.sources[camera].redacted,
         frames=frames,
         incarnations=feed.incarnations if feed else 0,
         restarts=status.restarts,

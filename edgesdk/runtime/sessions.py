@@ -65,6 +65,17 @@ class KnownModel:
     fingerprint: str
     codec: Codec
 
+    @classmethod
+    def of(cls, card: ModelCard) -> KnownModel:
+        """*card* without a session: by the first of its variants whose file is here, or the first.
+
+        :raises CardError: the card lacks what only the file says.
+        """
+        present = (variant for variant in card.variants if card.is_present(variant))
+        variant = next(present, card.variants[0])
+        known = bool(variant.sha256) or card.is_present(variant)
+        return cls(card, variant, card.sha256_of(variant) if known else "", Codec(card, variant))
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel(KnownModel):
@@ -74,6 +85,7 @@ class LoadedModel(KnownModel):
     spec: IOSpec
     batches: tuple[int, ...]
     costs_ns: tuple[int, ...]
+    hardware: str = ""
 
     @cached_property
     def max_batch(self) -> int:
@@ -89,6 +101,7 @@ class LoadedModel(KnownModel):
             backend_version=spec.backend_version,
             device=spec.device,
             executed_on=spec.executed_on,
+            hardware=self.hardware,
             precision=spec.precision,
             evidence=spec.evidence,
         )
@@ -185,6 +198,12 @@ class Sessions:
     def loaded(self) -> list[LoadedModel]:
         return list(self._loaded.values())
 
+    def unload(self, digest: str) -> None:
+        """Unloads the model of the card *digest*, if it is here, after the inferences in flight."""
+        model = self._loaded.pop(digest, None)
+        if model is not None:
+            model.session.unload()
+
     def close(self) -> None:
         """Unloads every session; idempotent."""
         while self._loaded:
@@ -226,7 +245,8 @@ class Sessions:
         cancel: threading.Event | None,
     ) -> LoadedModel:
         file = card.model_file(variant)
-        device = backend.devices()[0].name
+        found = backend.devices()[0]
+        device = found.name
         support = backend.supports(file, device)
         if not support:
             raise BackendError(support.reason, backend=backend.name, device=device)
@@ -253,6 +273,7 @@ class Sessions:
                 spec,
                 sizes,
                 _cost_by_items(costs, sizes),
+                found.full_name,
             )
         except BaseException:
             session.unload()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,10 +52,21 @@ class SinkSet:
                 self._sinks[key] = sink
             return self._sinks[key]
 
+    def opened(self) -> list[Sink]:
+        with self._lock:
+            return list(self._sinks.values())
+
     def stats(self) -> dict[str, SinkStats]:
         """By name; names are unique within the set."""
         with self._lock:
             return {sink.name: sink.stats() for sink in self._sinks.values()}
+
+    def close_some(self, sinks: Iterable[Sink], timeout: float) -> None:
+        """As :meth:`close`, but *sinks* only: equal ones that are opened later are new."""
+        leaving = set(sinks)
+        with self._lock:
+            close_all(leaving, timeout)
+            self._sinks = {key: sink for key, sink in self._sinks.items() if sink not in leaving}
 
     def close(self, timeout: float = 1.5) -> None:
         """Deliver what can be delivered within *timeout* seconds, and stop; the rest is kept."""
