@@ -29,8 +29,8 @@ from edgesdk.balance.messages import (
     unpack,
 )
 from edgesdk.balance.offering import Offering
-from edgesdk.balance.placement import Placement
 from edgesdk.balance.peers import Peer
+from edgesdk.balance.placement import Placement
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, Settings
 from edgesdk.balance.terms import Group, Local, Promise, key_of
