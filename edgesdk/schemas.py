@@ -28,6 +28,7 @@ DOCUMENTS = {
     "graph": "edgesdk.graph.drawing:GraphDocument",
     "doctor": "edgesdk.cli.doctor:DoctorDocument",
     "bench": "edgesdk.cli.bench:BenchDocument",
+    "sim": "edgesdk.sim.documents:SimDocument",
     "profile": "edgesdk.profiling.document:Profile",
     "models-list": "edgesdk.models.documents:ModelsDocument",
     "models-show": "edgesdk.models.documents:ModelDocument",

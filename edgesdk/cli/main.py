@@ -39,6 +39,7 @@ _COMMANDS = {
     "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
     "profile": _Command("edgesdk.cli.profile", "Measure what applications need."),
     "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
+    "sim": _Command("edgesdk.cli.sim", "Simulate a cluster of cameras, policy beside policy."),
     "bench": _Command("edgesdk.cli.bench", "Measure this machine's ring, scheduler and models."),
 }
 

@@ -1,4 +1,4 @@
-"""A node's accelerator in virtual time: the C scheduler decides, a batch takes what the law says."""
+"""An accelerator in virtual time: the C scheduler decides, a batch takes what the law says."""
 
 from __future__ import annotations
 

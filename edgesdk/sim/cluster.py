@@ -3,9 +3,9 @@ datagrams, as the cluster member feeds it on a camera."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from random import Random
 
 from edgesdk.balance import (
     Action,
@@ -29,6 +29,7 @@ from edgesdk.sim.accelerator import Accelerator
 from edgesdk.sim.dispatch import draw_views
 from edgesdk.sim.hardware import CLASSES, KINDS, MODELS
 from edgesdk.sim.network import Transfer
+from edgesdk.sim.seeded import seeded
 from edgesdk.sim.simulation import RESULT_BYTES, Policy, Simulation
 from edgesdk.sim.workload import Arrival
 
@@ -125,7 +126,9 @@ class _Member:
 class Cluster(Policy):
     """A balancer on every node; nodes are numbered from 1 in what they tell each other."""
 
-    def __init__(self, simulation: Simulation, settings: Settings | None = None) -> None:
+    def __init__(
+        self, simulation: Simulation, settings: Settings | None = None, *, timed: bool = False
+    ) -> None:
         super().__init__(simulation)
         parameters = simulation.parameters
         settings = settings or Settings()
@@ -136,11 +139,14 @@ class Cluster(Policy):
         self._deadline_ns = round(parameters.deadline_ms * 1e6)
         self._lives = [0] * len(simulation.nodes)
         self._members = [self._member(node) for node in range(len(simulation.nodes))]
+        self._timed = timed
+        self.decisions_ns: list[int] = []
+        """Wall time of each placing decision, if *timed*."""
         self.refused = 0
         """Datagrams that a balancer did not understand."""
 
     def start(self) -> None:
-        views = draw_views(self.simulation, Random(f"{self.simulation.parameters.seed}/policy"))
+        views = draw_views(self.simulation, seeded(self.simulation.parameters.seed, "policy"))
         for node, view in enumerate(views):
             for peer in view:
                 self._associate(node, peer)
@@ -149,6 +155,7 @@ class Cluster(Policy):
             self._drive(node)
 
     def arrive(self, group: int, arrival: Arrival) -> None:
+        began = time.perf_counter_ns() if self._timed else 0
         self._members[arrival.node].balancer.place(
             Group(
                 id=group,
@@ -164,6 +171,8 @@ class Cluster(Policy):
             ),
             self.simulation.engine.now,
         )
+        if self._timed:
+            self.decisions_ns.append(time.perf_counter_ns() - began)
         self._drive(arrival.node)
 
     def ended(self, node: int, job: int, ran: bool) -> None:
@@ -208,7 +217,7 @@ class Cluster(Policy):
             site=spec.region,
             service_class=spec.kind,
             local=local,
-            rng=Random(f"{simulation.parameters.seed}/balancer/{node}/{self._lives[node]}"),
+            rng=seeded(simulation.parameters.seed, "balancer", node, self._lives[node]),
         )
         return _Member(balancer, local)
 

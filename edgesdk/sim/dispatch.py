@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from random import Random
 
+from edgesdk.sim.seeded import seeded
 from edgesdk.sim.simulation import RESULT_BYTES, Policy, Simulation
 from edgesdk.sim.workload import Arrival
 
@@ -20,7 +21,7 @@ class Dispatcher(Policy):
     def __init__(self, simulation: Simulation) -> None:
         super().__init__(simulation)
         parameters = simulation.parameters
-        self.random = Random(f"{parameters.seed}/policy")
+        self.random = seeded(parameters.seed, "policy")
         self.latency_ns = simulation.network.latency_ns
         self.frame_bytes = parameters.frame_bytes
         costs = simulation.workload.service.costs

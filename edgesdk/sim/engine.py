@@ -1,4 +1,4 @@
-"""Virtual time: events in the order of their instants, and of their making where those are equal."""
+"""Virtual time: events in the order of their instants, equal ones in that of their making."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ def figures(name: str, simulation: Simulation) -> Figures:
     parameters = simulation.parameters
     warm = round(parameters.warm_up_s * 1e9)
     ledger = simulation.ledger
-    by_camera, by_model, by_class = (defaultdict(_Share) for _ in range(3))
+    by_camera: dict[int, _Share] = defaultdict(_Share)
+    by_model: dict[int, _Share] = defaultdict(_Share)
+    by_class: dict[int, _Share] = defaultdict(_Share)
     by_moment: dict[int, _Share] = defaultdict(_Share)
     whole = _Share()
     late = lost = 0

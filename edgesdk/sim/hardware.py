@@ -102,9 +102,7 @@ class Pool:
         kinds = [k for k, count in enumerate(counts) if count]
         models = [m for m, part in enumerate(mix) if part > 0]
         columns = [(k, m) for k in kinds for m in models]
-        rows: list[list[float]] = []
-        for k in kinds:
-            rows.append([1.0 if kind == k else 0.0 for kind, _ in columns] + [0.0])
+        rows = [[1.0 if kind == k else 0.0 for kind, _ in columns] + [0.0] for k in kinds]
         for m in models:
             served = [
                 -(BATCH * 1e9 / unit.costs[k][model][-1]) if model == m else 0.0

@@ -67,7 +67,8 @@ class Omniscient(Policy):
         self._into = self._out if self._cells else self._out.copy()
         self._up = np.zeros(regions, dtype=np.int64)
         self._down = np.zeros(regions, dtype=np.int64)
-        self._latency = simulation.network.latency_ns
+        # A result takes its own time to send, too.
+        self._latency = simulation.network.latency_ns + 100_000
         self._jobs: dict[tuple[int, int], Reservation] = {}
 
     def arrive(self, group: int, arrival: Arrival) -> None:
@@ -128,7 +129,7 @@ class Omniscient(Policy):
     def _arrivals(self, home: int, holders: np.ndarray, now: int, size: int) -> np.ndarray:
         """When *size* bytes that leave now would be at each of *holders*."""
         network = self.simulation.network
-        takes = size * network.out[home].ns_per_byte
+        takes = np.full(len(holders), size * network.out[home].ns_per_byte)
         leaves = max(int(self._out[self._door[home]]), now)
         starts = np.maximum(self._into[self._door[holders]], leaves)
         if network.up:
@@ -137,7 +138,7 @@ class Omniscient(Policy):
             up = max(int(self._up[self._region[home]]), leaves)
             far = np.maximum(np.maximum(self._down[self._region[holders]], up), starts)
             starts = np.where(across, far, starts)
-            takes = np.where(across, max(takes_up, takes), takes)
+            takes = np.where(across, np.maximum(takes_up, takes), takes)
         if self._cells:
             takes = np.where(self._region[holders] == self._region[home], 2 * takes, takes)
         arrives: np.ndarray = (starts + takes).astype(np.int64) + self._latency

@@ -11,7 +11,7 @@ from edgesdk.sim.figures import figures
 from edgesdk.sim.simulation import Policy, Simulation
 from edgesdk.sim.workload import Workload
 
-__all__ = ["OURS", "POLICIES", "best_oracle", "simulate"]
+__all__ = ["OURS", "POLICIES", "best_oracle", "decision_us", "simulate"]
 
 OURS = "ours"
 
@@ -56,6 +56,17 @@ def simulate(workload: Workload, name: str) -> Figures:
     simulation = Simulation(workload, policy(name))
     simulation.run()
     return figures(name, simulation)
+
+
+def decision_us(workload: Workload) -> float:
+    """Median wall time, on this machine, of :meth:`Balancer.place` on *workload*."""
+    from edgesdk.sim.cluster import Cluster
+
+    simulation = Simulation(workload, partial(Cluster, timed=True))
+    simulation.run()
+    assert isinstance(simulation.policy, Cluster)
+    taken = sorted(simulation.policy.decisions_ns)
+    return round(taken[len(taken) // 2] / 1000, 1) if taken else 0.0
 
 
 def best_oracle(workload: Workload) -> tuple[Figures, int]:

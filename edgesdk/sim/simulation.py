@@ -125,6 +125,7 @@ class Policy(ABC):
 
     def start(self) -> None:
         """Called once, at instant 0."""
+        return
 
     @abstractmethod
     def arrive(self, group: int, arrival: Arrival) -> None:
@@ -136,6 +137,8 @@ class Policy(ABC):
 
     def crashed(self, node: int) -> None:
         """*node* is gone, with all that was in it."""
+        return
 
     def restarted(self, node: int) -> None:
         """*node* is back, with the models of the start and nothing else."""
+        return

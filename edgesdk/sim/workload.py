@@ -7,15 +7,16 @@ meets the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
 from edgesdk.sim.hardware import CLASSES, KINDS, MODELS, Pool, Service
 from edgesdk.sim.parameters import Parameters
+from edgesdk.sim.seeded import seeded
 
-__all__ = ["Arrival", "Crash", "NodeSpec", "Workload", "draw"]
+__all__ = ["Arrival", "Crash", "NodeSpec", "Workload", "draw", "mix_of", "regroup"]
 
 _S = 1_000_000_000
 _COMFORTABLE = 0.6
@@ -34,6 +35,8 @@ class Arrival(NamedTuple):
     items: int
     captured_ns: int
     """Of its oldest frame; the deadline counts from here."""
+    captures: tuple[int, ...]
+    """Of all of its frames."""
 
 
 class Crash(NamedTuple):
@@ -72,11 +75,7 @@ def draw(parameters: Parameters) -> Workload:
     """The workload of these parameters; the same for the same parameters, always."""
     kinds = _kinds(parameters)
     models = [_applications(parameters, number) for number in range(parameters.nodes)]
-    mix = [0.0] * len(MODELS)
-    for chosen in models:
-        for model in chosen:
-            mix[model] += 1 / (len(chosen) * parameters.nodes)
-    pool = Pool([kinds.count(k) for k in range(len(CLASSES))], mix)
+    pool = Pool([kinds.count(k) for k in range(len(CLASSES))], mix_of(models))
     passes = parameters.duty * _PASS_ON + (1 - parameters.duty) * _PASS_OFF
     offered = parameters.nodes * parameters.applications * parameters.fps * passes
     service = Service(parameters.load * pool.rate / offered)
@@ -86,11 +85,32 @@ def draw(parameters: Parameters) -> Workload:
     )
 
 
+def mix_of(models: Sequence[tuple[int, ...]]) -> list[float]:
+    """The share of each model in what cameras with these applications ask for."""
+    mix = [0.0] * len(MODELS)
+    for chosen in models:
+        for model in chosen:
+            mix[model] += 1 / (len(chosen) * len(models))
+    return mix
+
+
+def regroup(workload: Workload, most: Callable[[Arrival], int]) -> Workload:
+    """The same frames in groups of at most *most*, for a policy that gathers fewer at a time: a
+    part is complete with its last frame, the last part when the whole was."""
+    arrivals = []
+    for whole in workload.arrivals:
+        size = most(whole)
+        for start in range(0, whole.items, size):
+            part = whole.captures[start : start + size]
+            at = part[-1] if len(part) == size else whole.at_ns
+            arrivals.append(
+                Arrival(at, whole.node, whole.app, whole.model, len(part), part[0], part)
+            )
+    arrivals.sort()
+    return replace(workload, arrivals=arrivals)
+
+
 _PASS_ON, _PASS_OFF = 0.95, 0.04
-
-
-def _random(parameters: Parameters, *about: object) -> Random:
-    return Random("/".join(map(str, (parameters.seed, *about))))
 
 
 def _kinds(parameters: Parameters) -> list[int]:
@@ -101,13 +121,13 @@ def _kinds(parameters: Parameters) -> list[int]:
     for k in by_remainder[: parameters.nodes - sum(counts)]:
         counts[k] += 1
     kinds = [k for k, count in enumerate(counts) for _ in range(count)]
-    _random(parameters, "classes").shuffle(kinds)
+    seeded(parameters.seed, "classes").shuffle(kinds)
     return kinds
 
 
 def _applications(parameters: Parameters, number: int) -> tuple[int, ...]:
     """Different models by popularity."""
-    random = _random(parameters, "applications", number)
+    random = seeded(parameters.seed, "applications", number)
     left = list(range(KINDS))
     chosen = []
     for _ in range(parameters.applications):
@@ -126,7 +146,7 @@ def _residents(
     comfortable = _COMFORTABLE * parameters.deadline_ms * 1e6
     for number, (kind, own) in enumerate(zip(kinds, models, strict=True)):
         slots = KINDS if parameters.everywhere else CLASSES[kind].slots
-        random = _random(parameters, "residents", number)
+        random = seeded(parameters.seed, "residents", number)
         left = [m for m in range(KINDS) if m not in own]
         others: list[int] = []
         while left:
@@ -143,7 +163,7 @@ def _residents(
 def _shifted(parameters: Parameters, nodes: list[NodeSpec]) -> list[NodeSpec]:
     """Half of the cameras will turn to the twins of their models; one node holds each twin, in
     the place of its least popular model if it has no other."""
-    random = _random(parameters, "shift")
+    random = seeded(parameters.seed, "shift")
     turning = set(random.sample(range(len(nodes)), len(nodes) // 2))
     able = [n for n, node in enumerate(nodes) if CLASSES[node.kind].slots > 2]
     able = able or list(range(len(nodes)))
@@ -165,12 +185,12 @@ def _shifted(parameters: Parameters, nodes: list[NodeSpec]) -> list[NodeSpec]:
 
 def _arrivals(parameters: Parameters, nodes: list[NodeSpec]) -> list[Arrival]:
     regions = {
-        region: list(_bursts(parameters, _random(parameters, "region", region)))
+        region: list(_bursts(parameters, seeded(parameters.seed, "region", region)))
         for region in sorted({node.region for node in nodes})
     }
     arrivals: list[Arrival] = []
     for number, node in enumerate(nodes):
-        random = _random(parameters, "camera", number)
+        random = seeded(parameters.seed, "camera", number)
         own = list(_bursts(parameters, random))
         follows = random.random() < parameters.correlation
         arrivals += _groups(
@@ -209,35 +229,34 @@ def _groups(
     shift = round(parameters.shift_at_s * _S)
     now = random.random() * period
     burst = 0
-    first, count = 0, 0
+    captures: list[int] = []
 
     def complete(at: int) -> Iterator[Arrival]:
+        first = captures[0]
         models = node.shifted if shift and first >= shift else node.models
+        frames = tuple(captures)
         for app, model in enumerate(models):
-            yield Arrival(at, number, app, model, count, first)
+            yield Arrival(at, number, app, model, len(frames), first, frames)
+        captures.clear()
 
     while now < parameters.duration_s:
         while burst < len(bursts) and bursts[burst][1] <= now:
             burst += 1
         moving = burst < len(bursts) and bursts[burst][0] <= now
         captured = round(now * _S)
-        if count and captured > first + window:
-            yield from complete(first + window)
-            count = 0
+        if captures and captured > captures[0] + window:
+            yield from complete(captures[0] + window)
         if random.random() < (_PASS_ON if moving else _PASS_OFF):
-            if not count:
-                first = captured
-            count += 1
-            if count == parameters.group:
+            captures.append(captured)
+            if len(captures) == parameters.group:
                 yield from complete(captured)
-                count = 0
         now += period
-    if count:
-        yield from complete(first + window)
+    if captures:
+        yield from complete(captures[0] + window)
 
 
 def _crashes(parameters: Parameters) -> list[Crash]:
-    random = _random(parameters, "crashes")
+    random = seeded(parameters.seed, "crashes")
     found = []
 
     def back(at: float) -> int:
