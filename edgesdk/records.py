@@ -31,7 +31,9 @@ __all__ = [
     "FrameCounts",
     "FrameState",
     "LatencyMs",
+    "Offload",
     "OperatorTiming",
+    "Placed",
     "Provenance",
     "ResultRecord",
     "RunSummary",
@@ -63,8 +65,27 @@ class CaptureTime(msgspec.Struct, frozen=True, kw_only=True):
     mono_ns: int
 
 
+class Offload(msgspec.Struct, frozen=True, kw_only=True):
+    """How work came to the node that did it from the one that has the camera.
+
+    *origin* is that one's name. *codec*: what compressed the pictures; None: they travelled raw.
+    *wire_ns*: what the way there and back took. *differs*: what of that which makes bytes was not
+    as on the origin (``variant``, ``backend``, ``backend version``, ``executed on``, ``hardware``,
+    ``precision``, ``wire codec``); empty: the origin's own session would have given the same bytes.
+    """
+
+    origin: str
+    codec: str | None
+    wire_ns: Nanoseconds
+    differs: list[str] = []
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What made a part of the outputs: one entry for each inference operator."""
+    """What made a part of the outputs: one entry for each inference operator.
+
+    Crops of one frame may have been looked at by several nodes: then there is an entry for each.
+    *offload* is None where the node that has the camera did it itself.
+    """
 
     operator: str
     id: str
@@ -76,15 +97,20 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     precision: str
     executed_on: str
     evidence: Evidence = "real"
+    offload: Offload | None = None
 
 
 class StageTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Nanoseconds a frame spent in each stage, summed over its inference operators."""
+    """Nanoseconds a frame spent in each stage, summed over its inference operators.
+
+    *wire*: on the way to other nodes and back.
+    """
 
     queue: Nanoseconds = 0
     prepare: Nanoseconds = 0
     infer: Nanoseconds = 0
     decode: Nanoseconds = 0
+    wire: Nanoseconds = 0
     total: Nanoseconds = 0
 
 
@@ -124,7 +150,7 @@ class FrameCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     At the end ``captured = skipped_sample + held + passed`` and
     ``passed = ok + late + dropped + failed``; while running, frames in flight are in ``passed``
-    only.
+    only. *duplicate* counts second results of the same work, which went nowhere: part of no sum.
     """
 
     captured: Count = 0
@@ -135,6 +161,7 @@ class FrameCounts(msgspec.Struct, frozen=True, kw_only=True):
     late: Count = 0
     dropped: Count = 0
     failed: Count = 0
+    duplicate: Count = 0
 
 
 class LatencyMs(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +227,19 @@ class SinkStats(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where inferences were done, in requests: one frame, or up to eight crops of it.
+
+    *executed*: on this node, of them *received* for others. *offloaded*: this node's, whose results
+    came from others. *duplicates*: second results, of what was given up elsewhere and done again.
+    """
+
+    executed: Count = 0
+    received: Count = 0
+    offloaded: Count = 0
+    duplicates: Count = 0
+
+
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``run --json`` prints."""
 
@@ -211,6 +251,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     inferences: dict[str, Count]
     operators: dict[str, OperatorTiming]
     sinks: dict[str, SinkStats] = {}
+    placed: Placed = Placed()
 
 
 class DemoHalf(msgspec.Struct, frozen=True, kw_only=True):

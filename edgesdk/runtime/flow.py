@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from edgesdk.errors import BackendError, EdgeError
+from edgesdk.errors import BackendError, EdgeError, PeerFailed
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance
@@ -68,7 +68,13 @@ class Services(Protocol):
         """Runs a user's operator on its application's thread; *done* as above."""
         ...
 
-    def provenance(self, stage: Stage, camera: str) -> Provenance: ...
+    def provenance(self, stage: Stage, camera: str) -> Provenance | None:
+        """The entry of what does *stage* here; None where its model is not here."""
+        ...
+
+    def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
+        """The entry of what did *stage* on another node."""
+        ...
 
     def observed(
         self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
@@ -348,6 +354,10 @@ class CameraFlow:
         task.times.append(outcome.times)
         clock = self._clocks[stage.index]
         clock.add(outcome.times.prepare + outcome.times.infer + outcome.times.decode)
+        if outcome.execution is not None:
+            gathered.elsewhere.append(outcome)
+        else:
+            gathered.here += outcome.values is not None
         if outcome.values is not None:
             gathered.values[first : first + len(outcome.values)] = outcome.values
         elif task.values[stage.index] is Mark.RUNNING:
@@ -410,7 +420,8 @@ class CameraFlow:
         return self._failure(stage, outcome.error)
 
     def _failure(self, stage: Stage, error: Exception) -> Missing:
-        where = f"{self._services.name}: {stage.where}"
+        node = error.node if isinstance(error, PeerFailed) else self._services.name
+        where = f"{node}: {stage.where}"
         if isinstance(error, BackendError) and error.backend:
             where += f": {error.backend}:{error.device}"
         what = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
@@ -444,9 +455,16 @@ class CameraFlow:
             task.view = None
 
     def _made_by(self, task: Task, app: str) -> list[Provenance]:
-        stages = (stage for stage in task.stages if stage.index in task.inferred)
-        return [
-            self._services.provenance(stage, self.program.camera)
-            for stage in stages
-            if app in stage.planned.applications
-        ]
+        made_by: list[Provenance] = []
+        for stage in task.stages:
+            if stage.index not in task.inferred or app not in stage.planned.applications:
+                continue
+            gathered = task.crops.get(stage.index)
+            elsewhere = gathered.elsewhere if gathered else []
+            camera = self.program.camera
+            if not elsewhere or (gathered and gathered.here):
+                here = self._services.provenance(stage, camera)
+                made_by += () if here is None else (here,)
+            once = {outcome.execution: outcome for outcome in elsewhere}
+            made_by += [self._services.provenance_of(stage, camera, o) for o in once.values()]
+        return made_by

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import msgspec
-
+from edgesdk import graph
 from edgesdk.capture import Kind, Source
 from edgesdk.graph.frames import FrameInfo
-from edgesdk.records import CaptureTime, Provenance, ResultRecord, StageTimes
-from edgesdk.runtime.executor import Times
+from edgesdk.graph.plan import PlannedOperator
+from edgesdk.records import CaptureTime, Offload, Provenance, ResultRecord, StageTimes
+from edgesdk.runtime.execution import Execution
 from edgesdk.runtime.ledger import End, Entry
-from edgesdk.runtime.sessions import LoadedModel
+from edgesdk.runtime.request import Times
 
 __all__ = [
     "RESTART",
@@ -46,40 +45,44 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-def execution_id(operator_id: str, model: LoadedModel, decoder: str) -> str:
+def execution_id(operator_id: str, ran: Execution, decoder: str) -> str:
     """What promises equal bytes: the operator, and all that produced them (DESIGN 2.1).
 
-    *decoder* names what made pixels of the camera's bytes. Hex SHA-256.
+    The same wherever it was done. *decoder* names what made pixels of the camera's bytes.
     """
-    spec = model.spec
-    parts = [
+    return graph.execution_id(
         operator_id,
-        model.fingerprint,
-        spec.backend,
-        spec.backend_version,
-        spec.executed_on,
-        spec.precision,
-        decoder,
-    ]
-    return hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
+        variant_sha256=ran.model,
+        backend=ran.backend,
+        backend_version=ran.backend_version,
+        device=f"{ran.executed_on} {ran.hardware}",
+        precision=ran.precision,
+        decoder=decoder,
+        codec=ran.codec,
+    )
 
 
 def provenance(
-    kind: str, operator_id: str, model: LoadedModel, *, node: str, decoder: str
+    operator: PlannedOperator,
+    card: str,
+    ran: Execution,
+    *,
+    decoder: str,
+    offload: Offload | None = None,
 ) -> Provenance:
-    """The entry of one inference operator; equal for every frame of a camera's incarnation."""
-    spec = model.spec
+    """The entry of one inference operator; without *offload*, equal for all frames of a camera."""
     return Provenance(
-        operator=kind,
-        id=operator_id,
-        execution_id=execution_id(operator_id, model, decoder),
-        model=model.fingerprint,
-        card=model.card.name,
-        backend=spec.backend,
-        backend_version=spec.backend_version,
-        precision=spec.precision,
-        executed_on=f"{node}/{spec.backend}:{spec.device}",
-        evidence=spec.evidence,
+        operator=operator.kind,
+        id=operator.id,
+        execution_id=execution_id(operator.id, ran, decoder),
+        model=ran.model,
+        card=card,
+        backend=ran.backend,
+        backend_version=ran.backend_version,
+        precision=ran.precision,
+        executed_on=f"{ran.node}/{ran.backend}:{ran.device}",
+        evidence=ran.evidence,
+        offload=offload,
     )
 
 
@@ -89,6 +92,7 @@ def stage_times(parts: Sequence[Times], total_ns: int) -> StageTimes:
         prepare=sum(t.prepare for t in parts),
         infer=sum(t.infer for t in parts),
         decode=sum(t.decode for t in parts),
+        wire=sum(t.wire for t in parts),
         total=max(0, total_ns),
     )
 

@@ -8,8 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from edgesdk.graph.frames import FrameInfo, FrameView
-from edgesdk.runtime.executor import Times
 from edgesdk.runtime.ledger import End, State
+from edgesdk.runtime.request import Outcome, Times
 
 if TYPE_CHECKING:
     from edgesdk.runtime.outlet import Delivery, Outlet
@@ -73,10 +73,15 @@ class Task:
 
 @dataclass(eq=False, slots=True)
 class CropResults:
-    """The groups of crops of one stage, gathered until the last has come."""
+    """The groups of crops of one stage, gathered until the last has come.
+
+    *here* counts the groups that this node did; *elsewhere* has the others' outcomes.
+    """
 
     values: list[Any]
     left: int
+    here: int = 0
+    elsewhere: list[Outcome] = field(default_factory=list)
 
 
 def worst(missing: Sequence[Missing]) -> End:
