@@ -10,7 +10,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edgesdk.cluster.datagrams import DatagramSocket
@@ -137,8 +137,18 @@ class Control:
             looking.start()
             return
         with self._lock:
+            if self._links.known(address) and not forever:
+                return
             self._dialling.want(address, time.monotonic_ns(), forever=forever)
         self._knock()
+
+    def meet(self, node_id: str, hosts: Sequence[str], port: int) -> None:
+        """A hint that *node_id* is at one of these numeric addresses; nothing if it is linked."""
+        with self._lock:
+            if any(peer.node_id == node_id for peer in self._links.peers()):
+                return
+        for host in hosts:
+            self.reach(host, port)
 
     def send(self, number: int, data: bytes) -> bool:
         """Sends *data*, ``MAX_MESSAGE`` bytes at most, to a peer; False if it is not reachable.
