@@ -1,16 +1,29 @@
-"""The search for the cheapest plan."""
+"""The search for the cheapest plan: first fit at once, then columns, then mixes of machines.
+
+Any-time: whatever is found is told through *progress* at once, cheaper and cheaper, each with the
+bound that is proven by then. Time comes in through *clock*; HiGHS is given what is left of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from edgesdk.planner.heuristics import best_first_fit
-from edgesdk.planner.items import make_items
+import numpy as np
+
+from edgesdk.errors import PlanError, PlanInfeasible
+from edgesdk.planner.bounds import Cut, cut_bound, round_up
+from edgesdk.planner.columns import Columns
+from edgesdk.planner.heuristics import Packed, best_first_fit
+from edgesdk.planner.items import Items, make_items
+from edgesdk.planner.mix import best_mix, resource_cuts
+from edgesdk.planner.mixing import pack_mix
 from edgesdk.planner.plan import Plan, make_plan
 from edgesdk.planner.problem import Problem
+from edgesdk.planner.rounding import choose, floored
+from edgesdk.planner.shortage import shortages, unplaced
+from edgesdk.planner.verifier import verify
 
-__all__ = ["solve"]
+__all__ = ["Clock", "solve"]
 
 Clock = Callable[[], float]
 
@@ -20,15 +33,180 @@ def solve(
     *,
     clock: Clock,
     seconds: float = 30.0,
+    gap: float = 0.0,
     progress: Callable[[Plan], None] | None = None,
+    seed: int = 1,
 ) -> Plan:
-    """The cheapest plan found within *seconds* of *clock*."""
-    start = clock()
-    items = make_items(problem)
-    packed = best_first_fit(items)
-    return make_plan(
-        problem,
-        items.machines(packed.patterns),
-        seconds=clock() - start,
-        method=packed.method,
-    )
+    """The cheapest plan found within about *seconds* of *clock*, verified.
+
+    It ends earlier where the plan is proven to be within *gap* (a share of its cost) of the
+    cheapest, and where it gets no better. *progress* is called with each better plan. Raises
+    PlanInfeasible where no plan exists, with what is short; PlanError where none was found.
+    """
+    search = _Search(problem, clock, seconds, gap, progress, seed)
+    return search.run()
+
+
+class _Search:
+    def __init__(
+        self,
+        problem: Problem,
+        clock: Clock,
+        seconds: float,
+        gap: float,
+        progress: Callable[[Plan], None] | None,
+        seed: int,
+    ) -> None:
+        self._problem, self._clock, self._gap, self._progress = problem, clock, gap, progress
+        self._start = clock()
+        self._end = self._start + seconds
+        self._items = make_items(problem)
+        self._rng = np.random.default_rng(seed)
+        self._best: Packed | None = None
+        self._partial: Packed | None = None
+        self._bound = 0
+        self._cuts: list[Cut] = []
+
+    def run(self) -> Plan:
+        items = self._items
+        if short := shortages(items):
+            raise PlanInfeasible("no plan exists: " + "; ".join(short), shortages=tuple(short))
+        self._cuts = resource_cuts(items)
+        for cut in self._cuts:
+            self._raise_bound(cut_bound(items, cut))
+        self._offer(best_first_fit(items, quick=True))
+        if not self._done():
+            self._offer(best_first_fit(items))
+        if not self._done():
+            try:
+                self._improve()
+            except ImportError:
+                pass  # without HiGHS first fit is what there is
+        return self._plan()
+
+    def _improve(self) -> None:
+        columns = Columns(self._items)
+        for packed in (self._best, self._partial):
+            if packed is not None:
+                columns.add(packed.patterns)
+        self._generate(columns, share=0.4)
+        self._squeeze(columns)
+
+    def _generate(self, columns: Columns, share: float) -> None:
+        """Columns until the bound is near, with a whole plan from them now and then."""
+        end = self._clock() + self._left() * share
+        while not self._done() and self._clock() < end:
+            before = columns.bound
+            columns.generate(lambda: self._clock() > end, enough=1e-3, rounds=20)
+            self._raise_bound(columns.bound)
+            if columns.lacking < 1e-6:
+                self._offer(floored(self._items, columns.amounts_of()))
+            if columns.converged or columns.bound == before:
+                break
+        self._cuts += columns.cuts[-40:]
+
+    def _squeeze(self, columns: Columns) -> None:
+        """Mixes of machines from the cheapest up: packed, or cut off as proven not to do."""
+        items = self._items
+        unresolved = 0
+        over = 0.0
+        while not self._done() and unresolved < 6:
+            mix = best_mix(items, self._cuts, seconds=max(0.1, self._left()), over=over)
+            if mix is None:
+                if not over:
+                    self._raise_bound(float("inf"))
+                return
+            if not over:
+                self._raise_bound(mix.bound)
+            cost = int(mix.machines @ items.price)
+            if self._done() or (self._best is not None and cost >= self._best.microusd):
+                return
+            answer = pack_mix(
+                items,
+                columns,
+                mix.machines,
+                left=self._left,
+                attempts=4,
+                rng=self._rng,
+            )
+            if answer.cuts:
+                self._cuts += answer.cuts[-3:]
+            elif answer.packed is not None:
+                self._offer(answer.packed)
+                over, unresolved = 0.0 if self._bound == cost else over, 0
+                if over:
+                    return
+            else:
+                unresolved += 1
+                self._choose(columns)
+                best = self._best.microusd if self._best else cost * 2
+                over = (cost + best) / 2 if best > cost else cost + 1
+
+    def _choose(self, columns: Columns) -> None:
+        start = None if self._best is None else self._best.patterns
+        found, _ = choose(
+            self._items, columns.patterns, seconds=max(0.1, self._left() / 4), start=start
+        )
+        self._offer(found)
+
+    def _left(self) -> float:
+        return self._end - self._clock()
+
+    def _done(self) -> bool:
+        if self._left() <= 0:
+            return True
+        best = self._best
+        return best is not None and best.microusd - self._bound <= self._gap * best.microusd
+
+    def _raise_bound(self, bound: float) -> None:
+        if not np.isfinite(bound):
+            if self._best is not None:
+                self._bound = self._best.microusd
+                return
+            raise self._infeasible()
+        whole = round_up(bound, self._problem.price_step())
+        if self._best is not None:
+            whole = min(whole, self._best.microusd)
+        self._bound = max(self._bound, whole)
+
+    def _offer(self, packed: Packed | None) -> None:
+        if packed is None:
+            return
+        if not packed.whole:
+            if self._partial is None or packed.left.sum() < self._partial.left.sum():
+                self._partial = packed
+            return
+        if self._best is not None and packed.microusd >= self._best.microusd:
+            return
+        self._best = packed
+        self._bound = min(self._bound, packed.microusd)
+        if self._progress is not None:
+            self._progress(self._plan())
+
+    def _plan(self) -> Plan:
+        if self._best is None:
+            raise self._not_found()
+        plan = make_plan(
+            self._problem,
+            self._items.machines(self._best.patterns),
+            bound_microusd=self._bound,
+            seconds=self._clock() - self._start,
+            method=self._best.method,
+        )
+        faults = verify(self._problem, plan)
+        if faults:
+            raise PlanError(f"a plan that breaks rules was found, a bug: {'; '.join(faults)}")
+        return plan
+
+    def _infeasible(self) -> PlanInfeasible:
+        left = [] if self._partial is None else unplaced(self._items, self._partial.left)
+        message = "no plan exists: the machines' limits do not hold all streams, however they are "
+        message += "split. In the best attempt " + "; ".join(left)
+        return PlanInfeasible(message, shortages=tuple(left))
+
+    def _not_found(self) -> PlanError:
+        left = [] if self._partial is None else unplaced(self._items, self._partial.left)
+        return PlanError(
+            "no plan was found in the time given, nor proven that none exists. In the best attempt "
+            + "; ".join(left)
+        )
