@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from edgesdk.core.sched import Batch, Reservation, Scheduler, SchedulerFull
+from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
 from edgesdk.errors import EdgeError
 from edgesdk.runtime.load import Load
 from edgesdk.runtime.parts import cut, sizes
+from edgesdk.runtime.promises import Promise, Promises
 from edgesdk.runtime.request import Outcome, Request, Times
 from edgesdk.runtime.sessions import KnownModel, LoadedModel
 
@@ -29,19 +28,6 @@ log = logging.getLogger(__name__)
 _LANES = 2
 # As many as a scheduler can know at one time.
 _MODELS = 64
-# So long after its release the scheduler forgets a reservation.
-_GRACE_NS = 100_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A place kept free for a group: *items* of *model*, whose data come by *release_ns*."""
-
-    ends_ns: int
-    model: LoadedModel
-    items: int
-    release_ns: int
-    reservations: tuple[Reservation, ...]
 
 
 class Executor:
@@ -63,7 +49,7 @@ class Executor:
         self._wake = threading.Condition()
         self._requests: dict[int, tuple[Request, ...]] = {}
         self._numbers: dict[KnownModel, int] = {}
-        self._promises: dict[int, Promise] = {}
+        self._promises = Promises(self._scheduler)
         self._load = Load(lanes)
         self._next_job = 1
         self._stopping = False
@@ -133,7 +119,13 @@ class Executor:
             thread.start()
 
     def submit(self, request: Request) -> None:
-        """Hands *request* over; it comes back in exactly one Outcome. Any thread."""
+        """Hands *request* over; it comes back in exactly one Outcome.
+
+        Without a stream it is promised a place and claims it, or is dropped (``deadline``).
+        """
+        if request.stream < 0:
+            self._submit_alone(request)
+            return
         now = time.monotonic_ns()
         request.submitted_ns = now
         with self._wake:
@@ -163,18 +155,9 @@ class Executor:
             number = self._numbers.get(model)
             if number is None or self._stopping:
                 return None
-            if items <= model.max_batch:
-                try:
-                    return self._scheduler.quote(
-                        number, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
-                    )
-                except SchedulerFull:
-                    return None
-            promise = self._reserve(number, model, items, release_ns, deadline_ns, now_ns)
-            if promise is None:
-                return None
-            self._give_up(promise)
-            return promise.ends_ns
+            return self._promises.quote(
+                number, model, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+            )
 
     def reserve(
         self, model: LoadedModel, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
@@ -188,17 +171,14 @@ class Executor:
             number = self._numbers.get(model)
             if number is None or self._stopping:
                 return None
-            promise = self._reserve(number, model, items, release_ns, deadline_ns, now_ns)
-            if promise is not None:
-                self._forget_expired(now_ns)
-                self._promises[promise.reservations[0].id] = promise
-            return promise
+            return self._promises.make(
+                number, model, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+            )
 
     def cancel(self, promise: Promise) -> None:
         """Gives the place back; one that was claimed or has expired is left alone."""
         with self._wake:
-            if self._promises.pop(promise.reservations[0].id, None) is not None:
-                self._give_up(promise)
+            self._promises.cancel(promise)
 
     def claim(self, requests: Sequence[Request], promise: Promise) -> bool:
         """The data of *promise* came: from here each request ends in one Outcome, as if submitted.
@@ -211,7 +191,7 @@ class Executor:
             request.submitted_ns, request.model = now, promise.model
         jobs = cut(requests, promise.model.max_batch)
         with self._wake:
-            if self._promises.pop(promise.reservations[0].id, None) is None or self._stopping:
+            if not self._promises.take(promise) or self._stopping:
                 return False
             for reservation, parts in zip(promise.reservations, jobs, strict=True):
                 job = self._new_job(parts)
@@ -239,16 +219,13 @@ class Executor:
     def backlog_ns(self, now_ns: int) -> int:
         """How long what runs, is queued and is promised will take, by mean costs."""
         with self._wake:
-            self._forget_expired(now_ns)
-            work: Counter[tuple[KnownModel, int]] = Counter()
-            for promise in self._promises.values():
-                work.update((promise.model, n) for n in _sizes(promise))
+            work = self._promises.work(now_ns)
             for requests in self._requests.values():
                 work[requests[0].model, sum(len(r.pictures) for r in requests)] += 1
             total = self._load.running_ns(now_ns)
             for (model, items), times in work.items():
                 number = self._numbers.get(model)
-                if number is not None:
+                if number is not None and items:
                     total += times * self._scheduler.cost(number, items)
             return total // self._load.lanes
 
@@ -317,40 +294,21 @@ class Executor:
         self._requests[job] = requests
         return job
 
-    def _reserve(
-        self,
-        number: int,
-        model: LoadedModel,
-        items: int,
-        release_ns: int,
-        deadline_ns: int,
-        now_ns: int,
-    ) -> Promise | None:
-        made: list[Reservation] = []
-        for count in sizes(items, model.max_batch):
-            try:
-                found = self._scheduler.offer(
-                    number, count, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+    def _submit_alone(self, request: Request) -> None:
+        digest, now = request.model.card.digest, time.monotonic_ns()
+        promise = None
+        for model in self.models():
+            if model.card.digest == digest:
+                promise = self.reserve(
+                    model,
+                    len(request.pictures),
+                    release_ns=now,
+                    deadline_ns=request.deadline_ns,
+                    now_ns=now,
                 )
-            except SchedulerFull:
-                found = None
-            if found is None:
-                for reservation in made:
-                    self._scheduler.cancel(reservation)
-                return None
-            made.append(found)
-        ends = max(reservation.ends_ns for reservation in made)
-        return Promise(ends, model, items, release_ns, tuple(made))
-
-    def _give_up(self, promise: Promise) -> None:
-        for reservation in promise.reservations:
-            self._scheduler.cancel(reservation)
-
-    def _forget_expired(self, now_ns: int) -> None:
-        self._scheduler.expire(now_ns)
-        gone = [k for k, p in self._promises.items() if p.release_ns + _GRACE_NS < now_ns]
-        for key in gone:
-            del self._promises[key]
+                break
+        if promise is None or not self.claim([request], promise):
+            self._report([Outcome(request, dropped="deadline")])
 
     def _take_drops(self) -> list[Outcome]:
         """What the scheduler gave up. Holds the lock."""
@@ -381,10 +339,6 @@ class Executor:
                     self.executed += 1
                     self.received += bool(request.origin)
         return whole
-
-
-def _sizes(promise: Promise) -> list[int]:
-    return sizes(promise.items, promise.model.max_batch)
 
 
 def _run(requests: Sequence[Request]) -> list[Outcome]:
