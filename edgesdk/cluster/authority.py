@@ -118,7 +118,8 @@ class Authority:
             write_whole(place / "revoked.pem", certificates.pem(revoked), mode=0o644)
             write_whole(place / "cluster.json", _encode(registry))
         made = Authority(place)
-        made.add("operator", role="operator", now=now)
+        # As good as the CA's key beside it, so it need not be renewed every year.
+        made.add("operator", role="operator", days=_MAX_DAYS, now=now)
         return made
 
     @property
@@ -194,8 +195,13 @@ class Authority:
             return issued
 
     def remove(self, name: str, *, now: datetime | None = None) -> MemberEntry:
-        """Revokes every certificate of *name*; the list must then reach the nodes."""
+        """Revokes every certificate of *name*; the list must then reach the nodes.
+
+        One that was removed before stays so, and nothing changes.
+        """
         with self._changing():
+            if self._present(name) is None and self._registry.members.get(name):
+                return self._registry.members[name][-1]
             entry = self._member(name)
             moment = _moment(now)
             entry.removed = moment

@@ -39,7 +39,7 @@ def addresses_to_use(listen: str, networks: Iterable[Network]) -> tuple[str, ...
 
 
 def nearest_first(addresses: Sequence[str], networks: Iterable[Network]) -> list[str]:
-    """Those of the IPv4 *addresses* that are in one network with this machine, or all if none is."""
+    """Those of the IPv4 *addresses* in one network with this machine, or all if none is."""
     mine = [network.network for network in networks]
     near = [a for a in addresses if any(ipaddress.IPv4Address(a) in net for net in mine)]
     return near or list(addresses)
