@@ -119,7 +119,7 @@ class Node:
         self.ledger = Ledger()
         self.plan: Plan | None = None
         self.connection = Connection()
-        self.since: Pairs = {}
+        self.since: Pairs = dict.fromkeys(self.blueprint.pairs, 0)
         self.turns = 0
         self.inferences: dict[str, int] = {}
         self.offloaded = 0

@@ -126,7 +126,6 @@ class Reconfiguration:
         # Not before: a camera that moved has the name of the one that ended.
         stations.end(turn)
         with node.running():
-            node.wiring.start()
             stations.begin(turn, connection.ports)
             self._soon(lambda: self._join(turn))
 
