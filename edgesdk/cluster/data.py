@@ -17,7 +17,7 @@ from edgesdk.cluster.groups import GroupHeader, Picture
 from edgesdk.cluster.receiving import Arrival, Receiver
 
 if TYPE_CHECKING:
-    from edgesdk.cluster.zenoh_sessions import Credentials
+    from edgesdk.cluster.identity import Identity
 
 __all__ = [
     "Addressee",
@@ -34,18 +34,18 @@ __all__ = [
 class DataPlane:
     """Both sides of a node's data plane. Thread-safe.
 
-    identity: what the node shows (node id, number, and PEM of CA, certificate and key). listen:
-    host and port; port 0 takes a free one, see :attr:`address`. arrived: called for each group
-    that comes, from one of *workers* threads of the data plane; it may take the time that decoding
-    pictures takes, while further groups wait or, beyond 12 MB, are refused as ``busy``. An arrival
-    that it neither answers nor keeps ends at its deadline. known: asked on zenoh's thread whether
-    an origin (its number) was given a token, so that what nobody asked for is not even queued; it
-    must be quick, and must not call the data plane.
+    identity: what the node shows, and whom it trusts. listen: host and port; port 0 takes a free
+    one, see :attr:`address`. arrived: called for each group that comes, from one of *workers*
+    threads of the data plane; it may take the time that decoding pictures takes, while further
+    groups wait or, beyond 12 MB, are refused as ``busy``. An arrival that it neither answers nor
+    keeps ends at its deadline. known: asked on zenoh's thread whether an origin (its number) was
+    given a token, so that what nobody asked for is not even queued; it must be quick, and must not
+    call the data plane.
     """
 
     def __init__(
         self,
-        identity: Credentials,
+        identity: Identity,
         listen: tuple[str, int],
         *,
         arrived: Callable[[Arrival], None],

@@ -32,7 +32,7 @@ from edgesdk.errors import EdgeError, WireError
 if TYPE_CHECKING:
     import zenoh
 
-    from edgesdk.cluster.zenoh_sessions import Credentials
+    from edgesdk.cluster.identity import Identity
 
 __all__ = ["Addressee", "Deliverer", "Delivery", "Failure", "Reply"]
 
@@ -151,12 +151,12 @@ class Delivery:
 class _Link:
     """The session with one peer, and the thread that opens it and sends over it."""
 
-    def __init__(self, credentials: Credentials, peer: Addressee, alarms: Alarms) -> None:
+    def __init__(self, identity: Identity, peer: Addressee, alarms: Alarms) -> None:
         self.node_id = peer.node_id
         self.address = peer.data_address
         self.alarms = alarms
         self._counts: Counter[str] = Counter()
-        self._credentials = credentials
+        self._identity = identity
         self._wake = threading.Condition()
         self._queue: deque[Delivery] = deque()
         self._queued_bytes = 0
@@ -267,9 +267,7 @@ class _Link:
         if left_ns <= 0:
             delivery.expire()
             return
-        attachment = pack_envelope(
-            delivery.token, self._credentials.number, left_ns, delivery.header
-        )
+        attachment = pack_envelope(delivery.token, self._identity.number, left_ns, delivery.header)
         delivery.sent = True
         with self._wake:
             self._counts["sent"] += 1
@@ -306,13 +304,13 @@ class _Link:
     def _open(self, delivery: Delivery) -> tuple[Reason, str] | tuple[Literal[""], str]:
         left = (delivery.deadline_ns - time.monotonic_ns()) / 1e9
         patience = min(_PROBE_SECONDS, max(left, 0.02))
-        cause = find_cause(self._credentials, self.node_id, self.address, patience, patient=False)
+        cause = find_cause(self._identity, self.node_id, self.address, patience, patient=False)
         if cause is not None:
             return cause
         try:
-            session = zenoh_sessions.open_session(self._credentials, *self.address)
+            session = zenoh_sessions.open_session(self._identity, *self.address)
         except EdgeError as error:
-            cause = find_cause(self._credentials, self.node_id, self.address, _PROBE_SECONDS)
+            cause = find_cause(self._identity, self.node_id, self.address, _PROBE_SECONDS)
             return cause or ("unreachable", str(error))
         there = zenoh_sessions.peer_of(session)
         if there != self.node_id:
@@ -352,8 +350,8 @@ class _Link:
 class Deliverer:
     """Groups to peers: a session each, the least recently used closed beyond 16."""
 
-    def __init__(self, credentials: Credentials, alarms: Alarms) -> None:
-        self._credentials = credentials
+    def __init__(self, identity: Identity, alarms: Alarms) -> None:
+        self._identity = identity
         self._alarms = alarms
         self._lock = threading.Lock()
         self._links: OrderedDict[str, _Link] = OrderedDict()
@@ -427,7 +425,7 @@ class Deliverer:
         with self._lock:
             link = self._links.get(peer.node_id)
             if link is None:
-                link = self._links[peer.node_id] = _Link(self._credentials, peer, self._alarms)
+                link = self._links[peer.node_id] = _Link(self._identity, peer, self._alarms)
             self._links.move_to_end(peer.node_id)
             for node_id in list(self._links)[:-1]:
                 if len(self._links) <= _SESSIONS:

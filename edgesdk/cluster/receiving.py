@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import zenoh
 
     from edgesdk.cluster.groups import Envelope
-    from edgesdk.cluster.zenoh_sessions import Credentials
+    from edgesdk.cluster.identity import Identity
 
 __all__ = ["Arrival", "Receiver"]
 
@@ -169,7 +169,7 @@ class Receiver:
 
     def __init__(
         self,
-        credentials: Credentials,
+        identity: Identity,
         listen: tuple[str, int],
         alarms: Alarms,
         *,
@@ -178,7 +178,7 @@ class Receiver:
         workers: int = 1,
         held_bytes: int = _MAX_HELD_BYTES,
     ) -> None:
-        self._credentials = credentials
+        self._identity = identity
         self._listen = listen
         self._alarms = alarms
         self._arrived = arrived
@@ -204,7 +204,7 @@ class Receiver:
 
         for thread in self._threads:
             thread.start()
-        self._session = zenoh_sessions.open_listener(self._credentials, *self._listen)
+        self._session = zenoh_sessions.open_listener(self._identity, *self._listen)
         for key, take in ((GROUPS, self._take), (CANCELS, self._take_cancel)):
             handler = Callback(take, indirect=False)
             self._queryables.append(self._session.declare_queryable(key, handler))

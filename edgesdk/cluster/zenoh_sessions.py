@@ -12,7 +12,7 @@ import base64
 import json
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edgesdk.cluster.groups import MAX_GROUP_BYTES, MAX_HEADER_BYTES
 from edgesdk.errors import EdgeError
@@ -20,7 +20,9 @@ from edgesdk.errors import EdgeError
 if TYPE_CHECKING:
     import zenoh
 
-__all__ = ["KEYS", "Credentials", "close", "open_listener", "open_session", "peer_of"]
+    from edgesdk.cluster.identity import Identity
+
+__all__ = ["KEYS", "close", "open_listener", "open_session", "peer_of"]
 
 KEYS = "edge"
 _LISTENER_SESSIONS = 256
@@ -30,32 +32,17 @@ _LEASE_MS = 2000
 _SEND_BUFFER = 128 << 10
 
 
-class Credentials(Protocol):
-    """What a node shows of itself: its certificate's CN, number, and PEM blocks."""
-
-    @property
-    def node_id(self) -> str: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def authority_pem(self) -> bytes: ...
-    @property
-    def certificate_pem(self) -> bytes: ...
-    @property
-    def key_pem(self) -> bytes: ...
-
-
 _open: dict[int, zenoh.Session] = {}
 _lock = threading.Lock()
 _registered = False
 
 
-def open_listener(credentials: Credentials, host: str, port: int) -> zenoh.Session:
+def open_listener(identity: Identity, host: str, port: int) -> zenoh.Session:
     """A session that members may send queries to, below :data:`KEYS`.
 
     :raises EdgeError: the address is taken, or is not this machine's.
     """
-    settings = _settings(credentials, "peer")
+    settings = _settings(identity, "peer")
     settings["listen"] = {"endpoints": [_endpoint(host, port)], "exit_on_failure": True}
     everyone = {"id": "members"}
     rules = [
@@ -86,14 +73,14 @@ def open_listener(credentials: Credentials, host: str, port: int) -> zenoh.Sessi
         ) from None
 
 
-def open_session(credentials: Credentials, host: str, port: int) -> zenoh.Session:
+def open_session(identity: Identity, host: str, port: int) -> zenoh.Session:
     """A client session to the listener at an address: one attempt, which takes 3 to 10 ms.
 
     It never reconnects by itself: whoever answers next at that address may be another node.
 
     :raises EdgeError: there is none, or TLS failed; zenoh does not tell which.
     """
-    settings = _settings(credentials, "client")
+    settings = _settings(identity, "client")
     settings["connect"] = {
         "endpoints": [_endpoint(host, port)],
         "timeout_ms": 0,
@@ -161,11 +148,11 @@ def _rule(name: str, flow: str, messages: list[str]) -> dict[str, Any]:
     }
 
 
-def _settings(credentials: Credentials, mode: str) -> dict[str, Any]:
+def _settings(identity: Identity, mode: str) -> dict[str, Any]:
     def inline(pem: bytes) -> str:
         return base64.b64encode(pem).decode()
 
-    certificate, key = inline(credentials.certificate_pem), inline(credentials.key_pem)
+    certificate, key = inline(identity.certificate_pem), inline(identity.key_pem)
     return {
         "mode": mode,
         "scouting": {"multicast": {"enabled": False}, "gossip": {"enabled": False}},
@@ -186,7 +173,7 @@ def _settings(credentials: Credentials, mode: str) -> dict[str, Any]:
                 "tx": {"lease": _LEASE_MS, "keep_alive": 4},
                 "rx": {"max_message_size": MAX_GROUP_BYTES + (1 << 20)},
                 "tls": {
-                    "root_ca_certificate_base64": inline(credentials.authority_pem),
+                    "root_ca_certificate_base64": inline(identity.authority_pem),
                     "enable_mtls": True,
                     # Addresses change (DHCP): the certificate's CN is compared instead.
                     "verify_name_on_connect": False,
