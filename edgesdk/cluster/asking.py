@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +31,8 @@ __all__ = ["Asking", "Verdicts"]
 
 log = logging.getLogger(__name__)
 
+# A group that waits longer than this for its turn here gives its slot of the ring back.
+_SOON_NS = 10_000_000
 _REACH = {"node": Reach.NODE, "site": Reach.SITE, "cluster": Reach.CLUSTER}
 
 
@@ -44,6 +47,7 @@ class Verdicts(Protocol):
 class _Asked:
     group: Group
     requests: Sequence[Request]
+    items: Sequence[int]
     exact: bool
     small: list[Shrunk] | None = None
     wanted: Deliver | None = None
@@ -104,7 +108,8 @@ class Asking:
         assert terms is not None
         key = model_key(first.model.card.digest)
         loaded = self._local.loaded(key)
-        items = sum(len(request.pictures) for request in requests)
+        counts = [len(request.pictures) for request in requests]
+        items = sum(counts)
         with self._lock:
             number = self._next
             self._next += 1
@@ -120,14 +125,14 @@ class Asking:
                 weight=terms.weight,
                 reach=_REACH[terms.reach],
             )
-            self._asked[number] = _Asked(group, requests, terms.exact)
+            self._asked[number] = _Asked(group, requests, counts, terms.exact)
         return group
 
     def prepare(self, group: Group) -> None:
-        """It does not start here at once: takes the pictures off the ring."""
+        """It was not decided at once: takes the pictures off the ring."""
         asked = self._asked.get(group.id)
         if asked is not None:
-            self._pool.submit(self._shrink, asked)
+            self._shrink_soon(asked)
 
     def note(self, action: Run | Deliver | CancelDelivery | Drop) -> Callable[[], None] | None:
         """Takes a decision in; returns what is to be done about it without the lock."""
@@ -168,8 +173,12 @@ class Asking:
 
     def _run(self, asked: _Asked, action: Run) -> None:
         found = self._local.take(action.promise)
-        if found is not None and found[0].claim(asked.requests, found[1]):
-            return
+        if found is not None:
+            waits_ns = action.promise.ends_ns - time.monotonic_ns()
+            if waits_ns > _SOON_NS + self._local.cost_ns(action.group.model, action.group.items):
+                self._shrink_soon(asked)
+            if found[0].claim(asked.requests, found[1]):
+                return
         # The place was lost between the decision and now: as if there were no cluster.
         for request in asked.requests:
             self._submit(request)
@@ -181,18 +190,21 @@ class Asking:
         else:
             executor.submit(request)
 
+    def _shrink_soon(self, asked: _Asked) -> None:
+        with suppress(RuntimeError):  # after the end
+            self._pool.submit(self._shrink, asked)
+
     def _send_soon(self, asked: _Asked, action: Deliver) -> None:
-        try:
+        with suppress(RuntimeError):
             self._pool.submit(self._send, asked, action)
-        except RuntimeError:
-            log.debug("a group was to be sent after the end")
 
     def _shrink(self, asked: _Asked) -> list[Shrunk]:
         if asked.small is None:
             small: list[Shrunk] = []
             for request in asked.requests:
                 made = request.model.codec.shrink(list(request.pictures))
-                request.pictures = made
+                if request.pictures:  # else it has been run meanwhile
+                    request.pictures = made
                 small += made
             asked.small = small
         return asked.small
@@ -234,7 +246,7 @@ class Asking:
         current = asked.wanted is action
         if isinstance(outcome, Reply):
             try:
-                outcomes = payload.unpack(outcome, asked.requests)
+                outcomes = payload.unpack(outcome, asked.requests, asked.items)
             except WireError as error:
                 log.warning("node %d answered what cannot be read: %s", action.peer, error)
                 if current:

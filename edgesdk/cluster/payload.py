@@ -49,7 +49,7 @@ def encode(
     if not exact and codec.input.colour == "BGR":
         name += "-bgr"
     pictures, parts = frame_codec.encode_pictures([picture.image for picture in small], name)
-    reading = pack_reading([picture.geometry for picture in small], options)
+    reading = pack_reading([picture.geometry for picture in small], options, codec.form)
     header = GroupHeader(group.id, group.model, group.variant, name, pictures, reading)
     return header, parts
 
@@ -59,7 +59,7 @@ def decode(arrival: Arrival, codec: Codec) -> tuple[list[Shrunk], Options]:
     in both cases for what the sender did wrong."""
     from edgesdk.cluster import frame_codec
 
-    geometries, options = unpack_reading(arrival.header.reading)
+    geometries, options = unpack_reading(arrival.header.reading, codec.form)
     images = frame_codec.decode_parts(arrival.parts, arrival.header)
     if len(geometries) != len(images):
         raise WireError(f"{len(geometries)} places for {len(images)} pictures")
@@ -81,9 +81,8 @@ def pack(outcome: Outcome, execution: Execution, codec: str) -> tuple[bytes, byt
     return pack_values(outcome.values), _encoder.encode(made)
 
 
-def unpack(reply: Reply, requests: Sequence[Request]) -> list[Outcome]:
-    """A peer's answer as the outcomes of *requests*. Raises WireError."""
-    counts = [len(request.pictures) for request in requests]
+def unpack(reply: Reply, requests: Sequence[Request], counts: Sequence[int]) -> list[Outcome]:
+    """A peer's answer as the outcomes of *requests* of so many pictures each. Raises WireError."""
     values = unpack_values(reply.body, expected=sum(counts))
     try:
         made = _made.decode(reply.provenance)

@@ -256,6 +256,9 @@ class Executor:
         while (work := self._next(lane)) is not None:
             batch, requests = work
             outcomes = _run(requests)
+            for request in requests:
+                # This thread may wait long for its next batch: it must not hold the ring's slots.
+                request.pictures = ()
             took = sum(
                 (outcomes[0].times.prepare, outcomes[0].times.infer, outcomes[0].times.decode)
             )
