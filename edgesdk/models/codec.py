@@ -112,6 +112,12 @@ class Codec:
         """
         return self._encoder.shrink(images)
 
+    @property
+    def form(self) -> int:
+        """A u32 of all that shrink() goes by: codecs of equal forms take each other's pictures. Of
+        two variants of a card with inputs of their own it may differ."""
+        return self._encoder.form
+
     def check(self, image: NDArray[Any]) -> None:
         """:raises InputMismatch: *image* is not as shrink() makes them, in shape and dtype."""
         self._encoder.check(image)

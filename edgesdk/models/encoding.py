@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import zlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
@@ -121,6 +123,16 @@ class ImageEncoder:
             height, width = pixels.shape[:2]
             small.append(Shrunk(target, placement.geometry(width, height)))
         return small
+
+    @cached_property
+    def form(self) -> int:
+        """A u32 of all that shrink() goes by."""
+        spec = self._spec
+        said = (
+            *(self.width, self.height, spec.colour, spec.resize, spec.interpolation),
+            *(self._centred, self._pad, spec.crop_fraction),
+        )
+        return zlib.crc32(repr(said).encode())
 
     def check(self, image: NDArray[Any]) -> None:
         """Whether *image* is of the form that shrink() gives.

@@ -219,26 +219,29 @@ _Option = tuple[Literal["score", "iou"], float]
 class _Reading(msgspec.Struct, frozen=True, array_like=True):
     geometries: Annotated[bytes, msgspec.Meta(max_length=MAX_PICTURES * _GEOMETRY.size)]
     options: Annotated[tuple[_Option, ...], msgspec.Meta(max_length=2)]
+    form: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
 
 
 _reading_decoder = msgspec.msgpack.Decoder(_Reading)
 _MAX_READING_BYTES = 2048
 
 
-def pack_reading(geometries: Sequence[Geometry], options: Options) -> bytes:
-    """What decoding needs beside the model's outputs: where each picture lies in its frame, and the
-    decoding options (``score``, ``iou``) of the operator that asks."""
+def pack_reading(geometries: Sequence[Geometry], options: Options, form: int = 0) -> bytes:
+    """What a peer needs beside the pictures: where each lies in its frame, the decoding options
+    (``score``, ``iou``) of the operator that asks, and how they were made (:attr:`Codec.form`)."""
     packed = b"".join(
         _GEOMETRY.pack(g.frame_width, g.frame_height, g.origin_x, g.origin_y, g.step_x, g.step_y)
         for g in geometries
     )
-    return _encoder.encode(_Reading(packed, tuple((n, float(v)) for n, v in options)))  # type: ignore[misc]
+    said = tuple((name, float(value)) for name, value in options)
+    return _encoder.encode(_Reading(packed, said, form))  # type: ignore[arg-type]
 
 
-def unpack_reading(data: bytes | memoryview) -> tuple[tuple[Geometry, ...], Options]:
-    """What :func:`pack_reading` packed, one geometry a picture.
+def unpack_reading(data: bytes | memoryview, form: int = 0) -> tuple[tuple[Geometry, ...], Options]:
+    """What :func:`pack_reading` packed, one geometry a picture; *form* is this side's codec's.
 
-    :raises WireError: the bytes are not that, or a number is none that a frame can have.
+    :raises WireError: the bytes are not that, a number is none that a frame can have, or the
+        pictures were made for another input than this side's.
     """
     if len(data) > _MAX_READING_BYTES:
         raise WireError(f"{len(data)} bytes about pictures; at most {_MAX_READING_BYTES} are taken")
@@ -247,6 +250,8 @@ def unpack_reading(data: bytes | memoryview) -> tuple[tuple[Geometry, ...], Opti
         geometries = tuple(Geometry(*f) for f in _GEOMETRY.iter_unpack(reading.geometries))
     except (msgspec.MsgspecError, ValueError, struct.error, RecursionError) as error:
         raise WireError(f"what is said about pictures cannot be read: {error}") from None
+    if form and reading.form and form != reading.form:
+        raise WireError("pictures for a variant of the model with another input")
     for geometry in geometries:
         sides = (geometry.frame_width, geometry.frame_height)
         places = (geometry.origin_x, geometry.origin_y, geometry.step_x, geometry.step_y)

@@ -190,3 +190,10 @@ def test_an_option_that_is_no_number_or_unknown_is_refused() -> None:
     for options in ([["score", math.nan]], [["colour", 1.0]], [["score", 1.0]] * 3):
         with pytest.raises(WireError):
             unpack_reading(msgspec.msgpack.encode([b"", options]))
+
+
+def test_pictures_made_for_another_input_are_refused() -> None:
+    packed = pack_reading([Geometry(640, 480, 0.0, 0.0, 2.0, 2.0)], (), 7)
+    assert unpack_reading(packed, 7) == unpack_reading(packed)
+    with pytest.raises(WireError, match="another input"):
+        unpack_reading(packed, 8)
