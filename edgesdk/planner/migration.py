@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.planner.fleet import NOWHERE, Fleet
+from edgesdk.planner.running import NOWHERE, RunningFleet
+
+_TRIED = 4
+_PUSHED = 24
 
 __all__ = ["MachineKind", "Move", "Rooms", "in_order_of_preference"]
 
@@ -34,7 +37,7 @@ class Move:
     machine: int
 
 
-def in_order_of_preference(fleet: Fleet, streams: Ints, need: Floats) -> Ints:
+def in_order_of_preference(fleet: RunningFleet, streams: Ints, need: Floats) -> Ints:
     """*streams* in the order in which they should migrate.
 
     The five preferences of Kaseb et al. (IEEE TCC 2017), each breaking the ties of the one before:
@@ -58,22 +61,66 @@ class Rooms:
     of each resource. ``machine`` is the draft's placement; the fleet itself is only read.
     """
 
-    def __init__(self, fleet: Fleet, need: Floats, weight: Floats, open_to_all: Bools) -> None:
+    def __init__(self, fleet: RunningFleet, need: Floats, weight: Floats, open_to_all: Bools) -> None:
         self.fleet = fleet
         self.need = need
         self.weight = weight
         self.machine: Ints = fleet.machine.copy()
         self.used: Floats = fleet.sums(need, self.machine)
         self.takes: Bools = open_to_all.copy()
+        self.moved: list[tuple[int, int]] = []
         self.capacity: Floats = fleet.capacity
 
     def put(self, stream: int, machine: int) -> None:
-        before = self.machine[stream]
+        before = int(self.machine[stream])
+        self.moved.append((stream, before))
         if before != NOWHERE:
             self.used[before] -= self.need[stream]
         if machine != NOWHERE:
             self.used[machine] += self.need[stream]
         self.machine[stream] = machine
+
+    def undo(self, mark: int) -> None:
+        """Takes back what was put since ``len(moved)`` was *mark*."""
+        for stream, before in reversed(self.moved[mark:]):
+            self.put(stream, before)
+        del self.moved[mark:]
+
+    def make_room(self, stream: int, share: Floats, movable: Bools) -> bool:
+        """Puts *stream* on a machine from which smaller ones go elsewhere; False: nothing changed.
+
+        A large stream finds no place on machines that each have a little left, though all that is
+        left together would hold it.
+        """
+        over = self.used + self.need[stream] - share * self.capacity
+        lacking = np.maximum(over, 0) @ self.weight
+        lacking[~self.takes] = np.inf
+        for machine in np.argsort(lacking, kind="stable")[:_TRIED]:
+            if not np.isfinite(lacking[machine]):
+                break
+            mark = len(self.moved)
+            if self._push_out(int(machine), stream, share, movable):
+                return True
+            self.undo(mark)
+        return False
+
+    def _push_out(self, machine: int, stream: int, share: Floats, movable: Bools) -> bool:
+        limit = share * self.capacity[machine] - self.need[stream]
+        scarce = int(np.argmax((self.used[machine] - limit) * self.weight))
+        smaller = self.streams_on(machine)
+        smaller = smaller[movable[smaller]]
+        smaller = smaller[self.need[smaller, scarce] < 0.5 * self.need[stream, scarce]]
+        order = np.argsort(-self.need[smaller, scarce], kind="stable")
+        for other in smaller[order][:_PUSHED]:
+            if (self.used[machine] <= limit).all():
+                break
+            target = self.best(int(other), share, but=machine)
+            if target != NOWHERE:
+                self.put(int(other), target)
+        if (self.used[machine] > limit).any():
+            return False
+        self.put(stream, machine)
+        return True
 
     def best(self, stream: int, share: Floats, *, but: int = NOWHERE) -> int:
         """The machine that it fits with the least worth of room left, filled to *share* at most.

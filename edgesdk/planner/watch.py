@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.planner.fleet import NOWHERE, Fleet
+from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.migration import MachineKind, Move, Rooms, in_order_of_preference
 
 __all__ = ["Boot", "Decisions", "WatchSettings", "Watcher"]
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+
+_TRIES = 24
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Watcher:
         self._then_s: float | None = None
         self._considered_s = -np.inf
 
-    def step(self, now_s: float, fleet: Fleet) -> Decisions:
+    def step(self, now_s: float, fleet: RunningFleet) -> Decisions:
         """What to do now. The fleet is only read; the caller carries the decisions out."""
         self._earn(now_s, fleet)
         need = np.maximum(fleet.need, fleet.forecast(self.settings.horizon_s))
@@ -114,13 +118,13 @@ class Watcher:
             tuple(draft.boots), moves, tuple(draft.releases), tuple(draft.degraded)
         )
 
-    def _earn(self, now_s: float, fleet: Fleet) -> None:
+    def _earn(self, now_s: float, fleet: RunningFleet) -> None:
         if self._then_s is not None:
             a_second = self.settings.moves_a_day * int(fleet.active.sum()) / 86400
             self._allowance += a_second * (now_s - self._then_s)
         self._then_s = now_s
 
-    def _relieve(self, now_s: float, fleet: Fleet, rooms: Rooms) -> Ints:
+    def _relieve(self, now_s: float, fleet: RunningFleet, rooms: Rooms) -> Ints:
         """Takes streams off machines that are, or soon will be, too full; returns them."""
         settings = self.settings
         evicted: list[int] = []
@@ -138,7 +142,7 @@ class Watcher:
         return np.array(evicted, np.int64)
 
     def _house(
-        self, now_s: float, streams: Ints, fleet: Fleet, rooms: Rooms, draft: _Draft
+        self, now_s: float, streams: Ints, fleet: RunningFleet, rooms: Rooms, draft: _Draft
     ) -> None:
         """Finds a machine for each of *streams*, and boots what is missing."""
         size = (rooms.need[streams] / self._capacity.max(axis=0)).max(axis=1)
@@ -147,9 +151,11 @@ class Watcher:
             before = int(fleet.machine[stream])
             found = rooms.best(int(stream), self._fill, but=before)
             if found == NOWHERE:
-                waiting.append(int(stream))
-            else:
+                found = rooms.best(int(stream), self._react, but=before)
+            if found != NOWHERE:
                 rooms.put(int(stream), found)
+            elif not self._make_room(now_s, int(stream), fleet, rooms):
+                waiting.append(int(stream))
         while waiting:
             machine = self._boot(now_s, waiting, fleet, rooms, draft)
             if machine == NOWHERE:
@@ -167,8 +173,18 @@ class Watcher:
                 return
             waiting = left
 
+    def _make_room(self, now_s: float, stream: int, fleet: RunningFleet, rooms: Rooms) -> bool:
+        mark = len(rooms.moved)
+        settled = now_s - fleet.moved_s >= self.settings.stay_s
+        if not rooms.make_room(stream, self._fill, settled):
+            return False
+        if len(rooms.moved) - mark > self._allowance:
+            rooms.undo(mark)
+            return False
+        return True
+
     def _boot(
-        self, now_s: float, waiting: list[int], fleet: Fleet, rooms: Rooms, draft: _Draft
+        self, now_s: float, waiting: list[int], fleet: RunningFleet, rooms: Rooms, draft: _Draft
     ) -> int:
         """A new machine of the kind that serves such needs at the least cost; NOWHERE if none."""
         free = np.flatnonzero(~rooms.takes & ~fleet.there)
@@ -195,7 +211,7 @@ class Watcher:
         draft.boots.append(Boot(machine, best))
         return machine
 
-    def _squeeze(self, waiting: list[int], fleet: Fleet, rooms: Rooms, draft: _Draft) -> None:
+    def _squeeze(self, waiting: list[int], fleet: RunningFleet, rooms: Rooms, draft: _Draft) -> None:
         """No machine may be had: streams go where they do the least harm, at a lower rate."""
         for stream in waiting:
             found = int(fleet.machine[stream])
@@ -205,7 +221,7 @@ class Watcher:
                 rooms.put(stream, found)
                 draft.degraded.append(stream)
 
-    def _empty_some(self, now_s: float, fleet: Fleet, rooms: Rooms, draft: _Draft) -> None:
+    def _empty_some(self, now_s: float, fleet: RunningFleet, rooms: Rooms, draft: _Draft) -> None:
         """Empties machines whose streams fit elsewhere, now and for a while, if that saves."""
         settings = self.settings
         for machine in np.flatnonzero(fleet.there):
@@ -220,42 +236,43 @@ class Watcher:
                              minlength=len(fleet.there))  # fmt: skip
         candidates = np.flatnonzero(rooms.takes & fleet.there)
         worth = fleet.price[candidates] / np.maximum(counts[candidates], 1)
-        for machine in candidates[np.argsort(-worth, kind="stable")][:12]:
+        settled = now_s - fleet.moved_s >= settings.stay_s
+        tries = 0
+        for machine in candidates[np.argsort(-worth, kind="stable")]:
             count = int(counts[machine])
             if count > self._allowance or not self._may_go(now_s, fleet, int(machine)):
                 continue
-            moved = self._empty(now_s, int(machine), fleet, later)
-            if moved is None:
+            if tries == _TRIES:
+                break
+            tries += 1
+            moved = self._empty(int(machine), later, settled)
+            if moved is None or len(moved) > self._allowance:
                 continue
-            for stream, target in moved:
+            for stream, target in moved.items():
                 rooms.put(stream, target)
-            rooms.takes[machine] = later.takes[machine] = False
-            self._allowance -= count
+            rooms.takes[machine] = False
             draft.releases.append(int(machine))
-            self._allowance += count  # step() charges all moves
+            return
 
-    def _empty(
-        self, now_s: float, machine: int, fleet: Fleet, later: Rooms
-    ) -> list[tuple[int, int]] | None:
-        """Where its streams would go; None, and nothing changed, if they do not all fit."""
+    def _empty(self, machine: int, later: Rooms, settled: Bools) -> dict[int, int] | None:
+        """Where its streams, and those that make room for them, would go; None if they cannot."""
         streams = later.streams_on(machine)
-        if (now_s - fleet.moved_s[streams] < self.settings.stay_s).any():
+        if not settled[streams].all():
             return None
+        mark = len(later.moved)
         later.takes[machine] = False
         size = (later.need[streams] / self._capacity.max(axis=0)).max(axis=1)
-        done: list[tuple[int, int]] = []
         for stream in streams[np.argsort(-size, kind="stable")]:
             target = later.best(int(stream), self._fill_late)
-            if target == NOWHERE:
-                for back, _ in done:
-                    later.put(back, machine)
+            if target != NOWHERE:
+                later.put(int(stream), target)
+            elif not later.make_room(int(stream), self._fill_late, settled):
+                later.undo(mark)
                 later.takes[machine] = True
                 return None
-            later.put(int(stream), target)
-            done.append((int(stream), target))
-        return done
+        return {stream: int(later.machine[stream]) for stream, _ in later.moved[mark:]}
 
-    def _may_go(self, now_s: float, fleet: Fleet, machine: int) -> bool:
+    def _may_go(self, now_s: float, fleet: RunningFleet, machine: int) -> bool:
         """Whether it has been paid for and used up: its hour is nearly over."""
         paid = self.settings.paid_s
         if paid <= 60:
