@@ -6,6 +6,7 @@ truncated or of an older association vanishes inside OpenSSL, as RFC 6347 (4.1.2
 
 from __future__ import annotations
 
+import weakref
 from datetime import datetime, timezone
 from typing import Any
 
@@ -68,8 +69,9 @@ class Contexts:
 
 def _verified(connection: Any, certificate: Any, error: int, depth: int, ok: int) -> bool:
     if not ok:
-        association: Association = connection.get_app_data()
-        association.verify_error = association.verify_error or error
+        association: Association | None = connection.get_app_data()()
+        if association is not None:
+            association.verify_error = association.verify_error or error
     return bool(ok)
 
 
@@ -90,7 +92,8 @@ class Association:
         self.outgoing: list[bytes] = []
         self._identity = contexts.identity
         self._ssl = SSL.Connection(contexts.current(), None)
-        self._ssl.set_app_data(self)
+        # Weak, lest a flood of handshakes waits for the garbage collector.
+        self._ssl.set_app_data(weakref.ref(self))
         self._ssl.set_ciphertext_mtu(MAX_DATAGRAM)
         if client:
             self._ssl.set_connect_state()

@@ -273,6 +273,8 @@ class Links:
         half = self._half.get(address)
         if half is not None:
             if half.hello_random == hello.random:
+                if half.association.client:
+                    self._met_itself(half)
                 return None  # said again; our flight has a timer of its own
             answered = half.heard_ns or now_ns - half.born_ns < self._limits.resend_ns * 4
             if half.association.client and answered and half.hello_random > hello.random:
@@ -340,9 +342,7 @@ class Links:
         if self._half.get(link.address) is link:
             del self._half[link.address]
         if subject.number == self.identity.number:
-            self.own_addresses.add(link.address)
-            error = PeerError("that is this node itself", cause="refused")
-            self.events.append(Failed(link.address, error, link.association.client))
+            self._met_itself(link)
             return
         old = self._links.pop(link.address, None)
         if old is not None:
@@ -357,6 +357,10 @@ class Links:
         while len(self._links) > self._limits.max_peers:
             self._drop(next(iter(self._links.values())), "evicted", now_ns)
         self._greet(link, now_ns)
+
+    def _met_itself(self, link: _Link) -> None:
+        self.own_addresses.add(link.address)
+        self._fail(link, PeerError("that is this node itself", cause="refused"))
 
     def _take(self, link: _Link, data: bytes, now_ns: int) -> None:
         if not data or data[0] < 0x80:

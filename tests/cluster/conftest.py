@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from edgesdk.cluster.authority import Authority
+from edgesdk.cluster.certificates import make_revocation_list
 from edgesdk.cluster.control import Control, Hello, Limits, Peer
 from edgesdk.cluster.identity import Identity
+from tests.cluster.data_planes import plane, start_peer, start_plane
+
+__all__ = ["plane", "start_peer", "start_plane"]  # fixtures of the data plane's tests
 
 
 class Cluster:
@@ -31,6 +39,15 @@ class Cluster:
 
     def identity(self, index: int) -> Identity:
         return Identity.load(self.bundle(index))
+
+    def list_of(self, serials: Iterable[int], number: int) -> bytes:
+        """A revocation list that the CA has signed, in DER."""
+        key = load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        ca = load_pem_x509_certificate((self.folder / "ca.pem").read_bytes())
+        now = datetime.now(timezone.utc)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        made = make_revocation_list(dict.fromkeys(serials, now), number, ca, key, now)
+        return made.public_bytes(Encoding.DER)
 
     def operator(self) -> Identity:
         return Identity.load(self.authority.operator_bundle)

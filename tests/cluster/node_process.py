@@ -1,0 +1,66 @@
+"""A node's control plane alone, as a process: ``node_process.py BUNDLE HOST PORT [SEED ...]``.
+
+Prints what happens to it, a JSON array a line; each line of its standard input, NUMBER TEXT, is a
+message to send.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from edgesdk.cluster.control import Control, Hello, Limits, parse_address
+from edgesdk.cluster.discovery import Discovery
+from edgesdk.cluster.identity import Identity
+
+SECOND = 1_000_000_000
+
+
+def tell(*words: Any) -> None:
+    print(json.dumps([*words, time.monotonic()]), flush=True)
+
+
+def main() -> None:
+    bundle, host, port, *seeds = sys.argv[1:]
+    identity = Identity.load(bundle)
+
+    def timer(now_ns: int, late_ns: int) -> None:
+        if late_ns > SECOND // 10:
+            tell("late", late_ns / SECOND)
+
+    control = Control(
+        identity,
+        (host, int(port)),
+        hello=Hello("hall", 7441, "0.1.0"),
+        received=lambda peer, data: tell("received", peer.node_id, data[1:].decode()),
+        joined=lambda peer: tell("joined", peer.node_id),
+        left=lambda peer, reason: tell("left", peer.node_id, reason),
+        timer=timer,
+        limits=Limits(keepalive_ns=SECOND // 2, silence_ns=SECOND * 3 // 2),
+    )
+    control.start()
+    if "discover" in seeds:
+        discovery = Discovery(
+            identity,
+            host,
+            control.address[1],
+            found=lambda node: control.meet(node.node_id, node.addresses, node.port),
+        )
+        discovery.start()
+    for seed in seeds:
+        if ":" in seed:
+            control.reach(*parse_address(seed), forever=True)
+    tell("listening", control.address[1])
+    for line in sys.stdin:
+        number, _, text = line.strip().partition(" ")
+        if number == "counters":
+            tell("counters", control.counters())
+        else:
+            tell("sent", control.send(int(number), b"\x01" + text.encode()))
+    control.close()
+
+
+if __name__ == "__main__":
+    main()
