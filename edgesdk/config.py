@@ -27,12 +27,15 @@ __all__ = [
     "EmulatedModel",
     "ListenAddress",
     "MemberAddress",
+    "Name",
     "NodeConfig",
     "OutboxConfig",
     "ResultsConfig",
     "WebConfig",
+    "join_paths",
     "load_config",
     "parse_config",
+    "read_value",
 ]
 
 MAX_FILE_BYTES = 1 << 20
@@ -245,12 +248,13 @@ def parse_config(text: str, *, file: str = "config", directory: Path | None = No
     ConfigError.
     """
     config = read_struct(
-        text.replace("\r\n", "\n"), Config, file=file, dec_hook=_convert, check=_check
+        text.replace("\r\n", "\n"), Config, file=file, dec_hook=read_value, check=_check
     )
-    return config if directory is None else _join_paths(config, directory)
+    return config if directory is None else join_paths(config, directory)
 
 
-def _convert(kind: type[Any], value: Any) -> Any:
+def read_value(kind: type[Any], value: Any) -> Any:
+    """The ``dec_hook`` by which msgspec reads this module's structs. Raises ValueError."""
     if kind is Duration:
         if not isinstance(value, str):
             raise ValueError(f"expected {DURATION_FORM}")
@@ -309,7 +313,8 @@ def _wrong_source(uri: str) -> str:
     return ""
 
 
-def _join_paths(config: Config, directory: Path) -> Config:
+def join_paths(config: Config, directory: Path) -> Config:
+    """*config* with its relative paths joined to *directory*."""
     node = msgspec.structs.replace(
         config.node,
         state=_joined_path(config.node.state, directory),

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks to end, the second ends."""
+"""SIGINT and SIGTERM: the first asks to end, the second ends. SIGHUP, where one heeds it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Interrupts:
     process at once. Must be entered by the main thread.
 
     ``left_behind``: a thread hangs in a library and was given up, so that the process must be ended
-    without waiting for it.
+    without waiting for it. :attr:`hung_up` is set at each SIGHUP, once :meth:`heed_hangups` was
+    called; before, and for others, it ends the process as ever.
     """
 
     def __init__(self) -> None:
         self.asked = threading.Event()
+        self.hung_up = threading.Event()
         self.left_behind = False
         self._before: dict[int, Any] = {}
 
@@ -29,6 +31,12 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
         return self
+
+    def heed_hangups(self) -> None:
+        """From here on SIGHUP asks, and ends nothing. On the main thread, while entered."""
+        self._before[signal.SIGHUP] = signal.signal(
+            signal.SIGHUP, lambda number, frame: self.hung_up.set()
+        )
 
     def __exit__(
         self,

@@ -35,6 +35,7 @@ class _Command:
 _COMMANDS = {
     "demo": _Command("edgesdk.cli.demo", "Watch a real video with a real detector, in one line."),
     "run": _Command("edgesdk.cli.run", "Run applications on cameras."),
+    "agent": _Command("edgesdk.cli.agent", "Run on a camera for ever, by a file."),
     "models": _Command("edgesdk.cli.models", "List, pull, add, show and verify models."),
     "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
     "cluster": _Command("edgesdk.cli.cluster", "Make a cluster, give and take bundles, watch it."),
@@ -45,7 +46,7 @@ _COMMANDS = {
 }
 
 # A signal is their normal end: from the first moment it only asks them to stop.
-_RUN_UNTIL_STOPPED = ("demo", "run")
+_RUN_UNTIL_STOPPED = ("demo", "run", "agent")
 
 
 def _version(wanted: bool) -> None:
@@ -96,6 +97,8 @@ def main() -> None:
 
             conceal_arguments()
         with interrupts:
+            if words[0] == "agent":
+                interrupts.heed_hangups()
             code = _end(words)
         if interrupts.left_behind:
             clear_shared_memory()

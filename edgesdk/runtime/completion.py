@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Completion:
-    """The dispatcher's last feed: sets *finished* when every camera is done and nothing is open."""
+    """The dispatcher's last feed: sets *finished* when every camera is done and nothing is open.
+
+    *polled_ns*: when the dispatcher came by the last time.
+    """
 
     name = "completion"
     reader = None
@@ -30,9 +33,11 @@ class Completion:
         self._acknowledge = acknowledge
         self._feeds = feeds
         self._finished = finished
+        self.polled_ns = 0
         self._awaited: list[tuple[Callable[[], bool], threading.Event]] = []
 
     def poll(self, now_ns: int) -> None:
+        self.polled_ns = now_ns
         self._acknowledge()
         awaited, self._awaited = self._awaited, []
         for condition, event in awaited:

@@ -238,10 +238,14 @@ class Node:
         False if *timeout* seconds passed first. Raises EdgeError if the node itself broke.
         """
         ended = self._finished.wait(timeout)
+        self.check()
+        return ended
+
+    def check(self) -> None:
+        """Raises EdgeError if the node itself broke."""
         dispatcher = self.dispatcher
         if dispatcher is not None and dispatcher.failure is not None:
             raise EdgeError(f"the dispatcher died: {dispatcher.failure!r}") from dispatcher.failure
-        return ended
 
     def stop(self) -> None:
         """Finishes what is in flight, flushes the sinks, and ends; within 2 s. Idempotent."""
@@ -333,6 +337,13 @@ class Node:
         if not self._started_ns:
             return 0.0
         return ((self._stopped_ns or time.monotonic_ns()) - self._started_ns) / 1e9
+
+    @property
+    def seconds_silent(self) -> float:
+        """Since the dispatcher showed that it lives: it does so fifty times a second."""
+        if not self._started_ns:
+            return 0.0
+        return (time.monotonic_ns() - max(self.completion.polled_ns, self._started_ns)) / 1e9
 
     @property
     def ready(self) -> bool:

@@ -1,0 +1,108 @@
+"""A node that runs for ever, by a file that may be edited and an assignment that may be given."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgesdk.config import Config
+from edgesdk.errors import Cancelled, EdgeError
+from edgesdk.runtime.assignment import (
+    Assignments,
+    assigned,
+    forget,
+    read_assignments,
+    recall,
+    remember,
+)
+from edgesdk.runtime.changes import Changes
+from edgesdk.runtime.node import Node
+from edgesdk.runtime.paths import state_directory
+from edgesdk.runtime.placing import Placer
+from edgesdk.runtime.preparation import Progress, silent
+
+__all__ = ["Agent"]
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Runs a standing node. Thread-safe.
+
+    load: reads the node's own configuration, now and at each :meth:`reload`; raises ConfigError.
+    placer: see :class:`Node`; called once, with what the file says. folder: what relative paths
+    in an assignment are relative to. out: as ``Node``'s; it goes before what the file says.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        *,
+        placer: Callable[[Agent, Config], Placer | None] = lambda agent, config: None,
+        folder: Path | None = None,
+        out: Path | None = None,
+    ) -> None:
+        self._load = load
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._own = load()
+        self._state = state_directory(self._own.node)
+        self._assigned = Assignments()
+        self.node = Node(config=self._own, out=out, placer=placer(self, self._own), standing=True)
+
+    def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
+        """As :meth:`Node.start`, and then what was assigned to an earlier process.
+
+        That it cannot be done any more is logged, and no error: the node's own file comes first.
+        """
+        with self._lock:
+            self.node.start(progress, cancel)
+            try:
+                given = recall(self._state, self._folder)
+                if given is not None:
+                    self.node.apply(assigned(self._own, given), progress, cancel)
+                    self._assigned = given
+            except Cancelled:
+                raise
+            except EdgeError as error:
+                log.error("what was assigned to this node cannot be done: %s", error)
+
+    def reload(self) -> Changes:
+        """Goes over to what the file says now; what it does not change keeps running.
+
+        Raises what :meth:`Node.apply` does, ConfigError with every mistake among it; then nothing
+        has changed.
+        """
+        with self._lock:
+            own = self._load()
+            found = self.node.apply(assigned(own, self._assigned))
+            self._own = own
+            return found
+
+    def assign(self, document: Mapping[str, Any] | None) -> Changes:
+        """Runs what *document* (see :class:`Assignments`) says beside the file, instead of what
+        was assigned before; None assigns nothing. Kept over restarts once it runs.
+
+        Raises as :meth:`reload`.
+        """
+        with self._lock:
+            given = Assignments() if document is None else read_assignments(document, self._folder)
+            found = self.node.apply(assigned(self._own, given))
+            self._assigned = given
+            if document is None:
+                forget(self._state)
+            else:
+                remember(self._state, document)
+            return found
+
+    @property
+    def assignments(self) -> Assignments:
+        """What is assigned now."""
+        return self._assigned
+
+    def stop(self) -> None:
+        """As :meth:`Node.stop`: a reload under way comes to nothing."""
+        self.node.stop()
