@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.planner.bounds import Cut, cut_bound
+from edgesdk.planner.exact_pricing import ExactPricer
 from edgesdk.planner.items import UNLIMITED, Items, Pattern, as_pattern
 from edgesdk.planner.pricing import Pricer
 
@@ -24,7 +26,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _EPS = 1e-8
-_NARROW, _WIDE = 32, 8192
+_NARROW, _WIDE = 32, 512
+_EXACT_SECONDS = 0.5
 
 
 class Columns:
@@ -47,9 +50,11 @@ class Columns:
         self.patterns: list[Pattern] = []
         self._known: set[Pattern] = set()
         self._pricers: dict[int, Pricer] = {}
+        self._exact: dict[int, ExactPricer] = {}
         self.bound = 0.0
         self.cuts: list[Cut] = []
-        self.converged = False
+        self.converged = self.stalled = False
+        self._width = _NARROW
         self._limited = np.flatnonzero(self._limit < UNLIMITED)
         self._row_of = {int(t): items.kinds + i for i, t in enumerate(self._limited)}
         self._highs = self._master()
@@ -122,14 +127,14 @@ class Columns:
     ) -> None:
         """Price and solve until nothing pays, the bound is within *enough* of the cost, or time.
 
-        *enough* is a share of the cost. Sets *converged* where no pattern pays any more.
+        *enough* is a share of the cost. Sets *converged* where no pattern pays any more, *stalled*
+        where none is found and none is ruled out.
         """
-        width = _NARROW
         for _ in range(rounds):
             self.solve()
             if expired():
                 return
-            found, exact = self._round(width, expired)
+            found, exact = self._round(self._width, expired)
             if self._mix is not None and (self.bound > 0 or self.lacking < 1e-6):
                 self.converged = True
                 return
@@ -137,12 +142,13 @@ class Columns:
                 self.converged = True
                 return
             if found:
-                width = max(_NARROW, width // 2)
-            elif exact or width >= _WIDE:
+                self._width = max(_NARROW, self._width // 2)
+            elif exact or self._width > _WIDE:
                 self.converged = exact
+                self.stalled = not exact
                 return
             else:
-                width *= 8
+                self._width *= 4
 
     def _round(self, width: int, expired: Callable[[], bool]) -> tuple[int, bool]:
         """One round over all types at the master's duals: columns added, and whether exact."""
@@ -158,6 +164,11 @@ class Columns:
             if self._limit[kind] == 0:
                 floor = math.inf  # its bound alone is wanted, for the cut
             priced = self._pricers[kind].price(self.values, floor, width)
+            if width > _WIDE and not len(priced.patterns) and priced.bound > floor * (1 + _EPS):
+                if kind not in self._exact:
+                    self._exact[kind] = ExactPricer(items, kind)
+                sure = self._exact[kind].price(self.values, floor, _EXACT_SECONDS)
+                priced = replace(sure, bound=min(sure.bound, priced.bound))
             holds[kind] = priced.bound
             exact = exact and (len(priced.patterns) > 0 or priced.bound <= floor * (1 + _EPS))
             found += [as_pattern(kind, counts) for counts in priced.patterns]

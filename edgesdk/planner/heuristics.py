@@ -231,7 +231,7 @@ def best_first_fit(
         orders = {"largest": orders["largest"]}
     for order_name, order in orders.items():
         trials: list[tuple[str, Rule, list[int] | None]] = [(n, r, None) for n, r in RULES.items()]
-        if items.types <= 32 and not quick:
+        if order_name in ("largest", "sum") and items.types <= 32 and not quick:
             trials += [(items.problem.machines[t].name, _cheapest, [t]) for t in range(items.types)]
         for name, rule, types in trials:
             found = first_fit(

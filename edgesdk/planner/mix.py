@@ -83,3 +83,32 @@ def best_mix(items: Items, cuts: Sequence[Cut], *, seconds: float, over: float =
     return Mix(
         np.zeros(types, np.int64) if machines is None else machines, round_up(bound, 1) * step
     )
+
+
+def unit_prices(items: Items, total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Micro-dollars a unit of each resource: the duals of the cheapest mix, machines divisible.
+
+    *total* is what all streams need of each resource, shape (resources,).
+    """
+    import highspy
+
+    highs = highspy.Highs()
+    highs.silent()
+    scale = np.maximum(1.0, items.room.max(axis=0))
+    for amount in total / scale:
+        highs.addRow(float(amount), highspy.kHighsInf, 0, np.zeros(0, np.int32), np.zeros(0))
+    rows = np.arange(len(total), dtype=np.int32)
+    for kind in range(items.types):
+        if items.limit[kind]:
+            highs.addCol(
+                float(items.price[kind]),
+                0.0,
+                highspy.kHighsInf,
+                len(total),
+                rows,
+                items.room[kind] / scale,
+            )
+    highs.run()
+    duals = np.array(highs.getSolution().row_dual)
+    prices: NDArray[np.float64] = np.maximum(0.0, duals) / scale
+    return prices

@@ -60,7 +60,9 @@ def pack_mix(
         if rounded.whole:
             return Answer(rounded, [])
         if attempt or items.kinds > _KINDS_A_CHOICE:
-            fixed.add(as_pattern(t, p) for t in np.flatnonzero(mix) for p in _full(items, mix, t, rng))
+            fixed.add(
+                as_pattern(t, p) for t in np.flatnonzero(mix) for p in _full(items, mix, t, rng)
+            )
             columns.add(fixed.patterns)
             fixed.solve()
         if left() <= 0:

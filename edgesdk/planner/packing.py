@@ -14,7 +14,7 @@ from edgesdk.errors import PlanError, PlanInfeasible
 from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.heuristics import Packed, best_first_fit
-from edgesdk.planner.items import Items, make_items
+from edgesdk.planner.items import make_items
 from edgesdk.planner.mix import best_mix, resource_cuts
 from edgesdk.planner.mixing import pack_mix
 from edgesdk.planner.plan import Plan, make_plan
@@ -96,12 +96,11 @@ class _Search:
         """Columns until the bound is near, with a whole plan from them now and then."""
         end = self._clock() + self._left() * share
         while not self._done() and self._clock() < end:
-            before = columns.bound
             columns.generate(lambda: self._clock() > end, enough=1e-3, rounds=20)
             self._raise_bound(columns.bound)
             if columns.lacking < 1e-6:
                 self._offer(floored(self._items, columns.amounts_of()))
-            if columns.converged or columns.bound == before:
+            if columns.converged or columns.stalled:
                 break
         self._cuts += columns.cuts[-40:]
 

@@ -115,9 +115,7 @@ def choose(
     values = np.array(highs.getSolution().col_value)
     if len(values) != size or highs.getInfo().primal_solution_status != 2:
         return None, bound
-    whole = {
-        p: int(n) for p, n in zip(patterns, np.rint(values).astype(int), strict=True) if n > 0
-    }
+    whole = {p: int(n) for p, n in zip(patterns, np.rint(values).astype(int), strict=True) if n > 0}
     left = np.maximum(0, demand - covered(items, whole))
     taken = used(items, whole)
     if left.any() or (taken > limit).any():
