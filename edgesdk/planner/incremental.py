@@ -135,7 +135,14 @@ def moved_streams(before: Iterable[Machine], after: Iterable[Machine]) -> int:
     return sum(max(0, gained[name] - max(0, now[name] - was[name])) for name in gained)
 
 
-def _kept(problem: Problem, plan: Plan, budget: int, order: str, clock: Clock) -> list[Machine]:
+def _kept(
+    problem: Problem,
+    plan: Plan,
+    budget: int,
+    order: str,
+    clock: Clock,
+    rng: np.random.Generator,
+) -> list[Machine]:
     """*plan* made to hold for *problem*, after dissolving machines of *budget* streams."""
     known = {c.name: c.count for c in problem.classes}
     types = {m.name for m in problem.machines}

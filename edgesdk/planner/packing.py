@@ -6,6 +6,7 @@ bound that is proven by then. Time comes in through *clock*; HiGHS is given what
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -78,10 +79,8 @@ class _Search:
         if not self._done():
             self._offer(best_first_fit(items))
         if not self._done():
-            try:
+            with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
-            except ImportError:
-                pass  # without HiGHS first fit is what there is
         return self._plan()
 
     def _improve(self) -> None:
