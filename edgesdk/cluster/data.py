@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgesdk.cluster.alarms import Alarms
-from edgesdk.cluster.delivering import Addressee, Deliverer, Delivery, Failure, Reply
+from edgesdk.cluster.deliveries import Delivery, Failure, Reply
+from edgesdk.cluster.delivering import Addressee, Deliverer
 from edgesdk.cluster.groups import GroupHeader, Picture
 from edgesdk.cluster.receiving import Arrival, Receiver
 
@@ -37,7 +38,7 @@ class DataPlane:
     identity: what the node shows, and whom it trusts. listen: host and port; port 0 takes a free
     one, see :attr:`address`. arrived: called for each group that comes, from one of *workers*
     threads of the data plane; it may take the time that decoding pictures takes, while further
-    groups wait or, beyond 12 MB, are refused as ``busy``. An arrival that it neither answers nor
+    groups wait or, beyond 8 MB, are refused as ``busy``. An arrival that it neither answers nor
     keeps ends at its deadline. known: asked on zenoh's thread whether an origin (its number) was
     given a token, so that what nobody asked for is not even queued; it must be quick, and must not
     call the data plane.

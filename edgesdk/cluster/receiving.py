@@ -44,8 +44,10 @@ CANCELS = f"{zenoh_sessions.KEYS}/cancels"
 
 _MAX_HELD = 64
 # With one more group on its way in, a flood stays under 20 MB.
-_MAX_HELD_BYTES = 12 << 20
+_MAX_HELD_BYTES = 8 << 20
 _LONGEST_NS = 60_000_000_000
+# A cancel goes before the groups that wait to be sent, so it may be here before its own.
+_REMEMBERED = 256
 _SWEEP_NS = 20_000_000
 
 
@@ -109,7 +111,10 @@ class Arrival:
 
     def fail(self, reason: str, message: str = "") -> bool:
         """Refuses: ``token`` unknown, ``busy``, ``failed``...; False if it had ended before."""
-        query = self._end(f"refused:{reason}")
+        return self._fail(reason, message, f"refused:{reason}")
+
+    def _fail(self, reason: str, message: str, how: str) -> bool:
+        query = self._end(how)
         if query is None:
             return False
         self._send(lambda: query.reply_err(pack_refusal(reason, message)), query)
@@ -139,7 +144,7 @@ class Arrival:
                 return
             self._cancelled = True
             call, self._when_cancelled = self._when_cancelled, None
-        self.fail(reason)
+        self._fail(reason, "", reason)
         if call is not None:
             call()
 
@@ -188,6 +193,7 @@ class Receiver:
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, Arrival] = {}
         self._held_bytes = 0
+        self._unwanted: deque[bytes] = deque(maxlen=_REMEMBERED)
         self._counts: Counter[str] = Counter()
         self._sweeping = False
         self._stopping = False
@@ -269,6 +275,8 @@ class Receiver:
                 return "closed"
             if arrival.token in self._held:
                 return "token"
+            if arrival.token in self._unwanted:
+                return "cancelled"
             size = arrival.payload_bytes
             if len(self._held) >= _MAX_HELD or (
                 self._held and self._held_bytes + size > self._held_limit
@@ -304,10 +312,13 @@ class Receiver:
             log.debug("a refusal could not be sent: %s", error)
 
     def _take_cancel(self, query: zenoh.Query) -> None:
-        token = query.attachment
-        if token is not None and len(token) == TOKEN_BYTES:
+        attachment = query.attachment
+        if attachment is not None and len(attachment) == TOKEN_BYTES:
+            token = attachment.to_bytes()
             with self._wake:
-                arrival = self._held.get(token.to_bytes())
+                arrival = self._held.get(token)
+                if arrival is None:
+                    self._unwanted.append(token)
             if arrival is not None:
                 self._alarms.at(0, arrival.cancel)
         query.drop()
