@@ -16,19 +16,9 @@ from typing import NamedTuple
 from edgesdk.cluster.datagrams import DatagramSocket
 from edgesdk.cluster.dialing import Dialling
 from edgesdk.cluster.greetings import Hello
+from edgesdk.cluster.happenings import Address, Event, Failed, Joined, Left, Limits, Peer, Said
 from edgesdk.cluster.identity import Identity
-from edgesdk.cluster.links import (
-    MAX_MESSAGE,
-    Address,
-    Event,
-    Failed,
-    Joined,
-    Left,
-    Limits,
-    Links,
-    Peer,
-    Said,
-)
+from edgesdk.cluster.links import MAX_MESSAGE, Links
 from edgesdk.errors import ClusterError, PeerError
 
 __all__ = ["MAX_MESSAGE", "Control", "Failure", "Hello", "Limits", "Peer"]
@@ -160,7 +150,7 @@ class Control:
                 return False
             sent = self._links.send(number, data, time.monotonic_ns())
             self._flush()
-        if self._links.events:
+        if self._links.out.events:
             self._knock()
         return sent
 
@@ -190,9 +180,9 @@ class Control:
         with self._lock:
             return {
                 **self._traffic,
-                **self._links.counts,
+                **self._links.out.counts,
                 "unsent": self._socket.unsent,
-                "half_open": self._links.half_open(),
+                "half_open": len(self._links.handshakes),
                 "peers": len(self._links.peers()),
             }
 
@@ -274,7 +264,7 @@ class Control:
                 self._traffic["bytes_received"] += len(datagram) + self._socket.overhead
                 self._links.received(address, datagram, time.monotonic_ns())
                 self._flush()
-            if self._links.events:
+            if self._links.out.events:
                 self._tell()
 
     def _tick(self) -> int:
@@ -285,14 +275,14 @@ class Control:
                 self._links.refresh(now)
             for address in self._dialling.due(now):
                 if not self._links.known(address):
-                    self._links.dial(address, now)
+                    self._links.handshakes.dial(address, now)
             following = self._links.tick(now)
             self._flush()
             dial_ns = self._dialling.next_ns()
             return following if dial_ns is None else min(following, dial_ns)
 
     def _flush(self) -> None:
-        outgoing, self._links.outgoing = self._links.outgoing, []
+        outgoing, self._links.out.outgoing = self._links.out.outgoing, []
         for address, datagram in outgoing:
             self._traffic["datagrams_sent"] += 1
             self._traffic["bytes_sent"] += len(datagram) + self._socket.overhead
@@ -301,7 +291,7 @@ class Control:
     def _tell(self) -> None:
         while True:
             with self._lock:
-                events, self._links.events = self._links.events, []
+                events, self._links.out.events = self._links.out.events, []
             if not events:
                 return
             for event in events:
@@ -331,7 +321,7 @@ class Control:
 
     def _note_failure(self, event: Failed, now: int) -> None:
         with self._lock:
-            if event.address in self._links.own_addresses:
+            if event.address in self._links.handshakes.itself:
                 self._dialling.forget(event.address)
                 return
             if event.dialled:

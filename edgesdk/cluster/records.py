@@ -17,6 +17,7 @@ __all__ = [
     "ALERT",
     "APPLICATION_DATA",
     "HANDSHAKE",
+    "HELLO_VERIFY_BYTES",
     "MAX_DATAGRAM",
     "ClientHello",
     "Record",
@@ -35,7 +36,8 @@ CHANGE_CIPHER, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23
 _HEADER = struct.Struct("!BHHHIH")  # type, version, epoch, sequence (16 + 32 bits), length
 _VERSIONS = (0xFEFF, 0xFEFD)
 _CLIENT_HELLO, _HELLO_VERIFY = 1, 3
-COOKIE_BYTES = 32
+HELLO_VERIFY_BYTES = 13 + 12 + 3 + 32
+"""Of the answer to a hello without cookie."""
 
 
 @dataclass(frozen=True, slots=True)

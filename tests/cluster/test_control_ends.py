@@ -44,6 +44,7 @@ def test_a_peer_restarted_on_its_address_is_left_and_joined_again(cluster, start
     two.process.wait()
     again = start(2, two.host, two.port, one.seed)
     one.wait("left", "node-2")
+    one.wait("joined", "node-2", after=2)
     again.wait("joined", "node-1")
     assert [e[0] for e in one.events if e[0] in ("joined", "left")] == ["joined", "left", "joined"]
     one.say(f"{cluster.identity(2).number} welcome")

@@ -15,8 +15,9 @@ from edgesdk.cluster import greetings, records
 from edgesdk.cluster.admittance import Cookies
 from edgesdk.cluster.authority import Authority
 from edgesdk.cluster.dtls import Association, Contexts
+from edgesdk.cluster.happenings import Limits
 from edgesdk.cluster.identity import Identity
-from edgesdk.cluster.links import Limits, Links
+from edgesdk.cluster.links import Links
 from edgesdk.errors import MalformedMessage
 
 SECOND = 1_000_000_000
@@ -129,22 +130,22 @@ class Pair:
         self.ends = [
             Links(i, greetings.Hello(), Limits(), self.now, utc_ns=lambda: 1) for i in (one, two)
         ]
-        self.ends[0].dial(self.addresses[1], self.now)
+        self.ends[0].handshakes.dial(self.addresses[1], self.now)
         self.run()
 
     def run(self):
         """Carries datagrams until none is left; returns all that crossed."""
         crossed = []
-        while any(end.outgoing for end in self.ends):
+        while any(end.out.outgoing for end in self.ends):
             for index, end in enumerate(self.ends):
-                outgoing, end.outgoing = end.outgoing, []
+                outgoing, end.out.outgoing = end.out.outgoing, []
                 for _, datagram in outgoing:
                     crossed.append(datagram)
                     self.ends[1 - index].received(self.addresses[index], datagram, self.now)
         return crossed
 
     def said(self):
-        events, self.ends[1].events = self.ends[1].events, []
+        events, self.ends[1].out.events = self.ends[1].out.events, []
         return [event.data for event in events if hasattr(event, "data")]
 
 
@@ -158,19 +159,19 @@ def test_a_replayed_datagram_is_counted_and_said_once(pair):
     pair.ends[0].send(pair.ends[1].identity.number, b"\x01once", pair.now)
     (datagram,) = pair.run()
     assert pair.said() == [b"\x01once"]
-    before = pair.ends[1].counts.get("discarded", 0)
+    before = pair.ends[1].out.counts.get("discarded", 0)
     for _ in range(10):
         pair.ends[1].received(pair.addresses[0], datagram, pair.now)
     assert pair.said() == []
-    assert pair.ends[1].counts["discarded"] == before + 10
+    assert pair.ends[1].out.counts["discarded"] == before + 10
 
 
 def test_what_is_too_long_or_no_record_is_dropped_and_counted(pair):
     end = pair.ends[1]
     for datagram, counted in ((bytes(5000), "oversized"), (b"", "garbage"), (b"GET /", "garbage")):
-        before = end.counts.get(counted, 0)
+        before = end.out.counts.get(counted, 0)
         end.received(pair.addresses[0], datagram, pair.now)
-        assert end.counts[counted] == before + 1
+        assert end.out.counts[counted] == before + 1
 
 
 mangled = st.one_of(
@@ -190,14 +191,14 @@ def test_no_datagram_breaks_a_live_association(pair, datagram, known):
     pair.ends[0].send(pair.ends[1].identity.number, b"\x01fine", pair.now)
     pair.run()
     assert b"\x01fine" in pair.said()
-    assert pair.ends[1].half_open() <= 64
+    assert len(pair.ends[1].handshakes) <= 64
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_cut_or_flip_of_a_sealed_datagram_is_heard(pair, data):
     pair.ends[0].send(pair.ends[1].identity.number, b"\x01sealed", pair.now)
-    (_, datagram), pair.ends[0].outgoing = pair.ends[0].outgoing[-1], []
+    (_, datagram), pair.ends[0].out.outgoing = pair.ends[0].out.outgoing[-1], []
     at = data.draw(st.integers(0, len(datagram) - 1))
     flipped = datagram[:at] + bytes([datagram[at] ^ data.draw(st.integers(1, 255))])
     cut = data.draw(st.booleans())
@@ -216,7 +217,7 @@ def test_a_member_that_talks_nonsense_is_counted_and_harms_nobody(pair, body, ki
     end._say(link, bytes([kind]) + body, pair.now)
     pair.run()
     assert [peer.node_id for peer in pair.ends[1].peers()] == ["one"]
-    pair.ends[1].events.clear()
+    pair.ends[1].out.events.clear()
 
 
 @given(st.binary(max_size=400))
