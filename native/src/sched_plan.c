@@ -207,8 +207,35 @@ static void release(struct edge_sched *s, uint32_t promise)
     s->promise_free = promise;
 }
 
+/* A batch that took longer than it may has broken the sequence: takes the most urgent of the
+ * arrived that can still make it, alone, for nothing would start otherwise. */
+static uint32_t take_broken(struct edge_sched *s, uint32_t device, edge_ns now)
+{
+    uint32_t best = NONE;
+    edge_ns takes = 0;
+    for (uint32_t i = 0; i < s->promises_used; i++) {
+        const struct promise *p = &s->promises[i];
+        if (p->state != PROMISE_ARRIVED || !runs_on(s, p->model, device) ||
+            (best != NONE && p->deadline >= s->promises[best].deadline))
+            continue;
+        edge_ns least = edge_sched_least(s, p->model, p->items);
+        edge_ns alone = least < p->alone ? least : p->alone;
+        if (add_ns(now, alone) > p->deadline)
+            continue;
+        best = i;
+        takes = cost_of(s, p->model, device, p->items)->upper;
+    }
+    if (best != NONE) {
+        s->promises[best].state = PROMISE_TAKEN;
+        s->devices[device].planned = takes;
+        s->devices[device].planned_items = s->promises[best].items;
+    }
+    return best;
+}
+
 /* Starts what was taken, and with it other promised jobs of the model that have come. */
-static void start_taken(struct edge_sched *s, uint32_t device, uint32_t model, edge_ns now)
+static void start_taken(struct edge_sched *s, uint32_t device, uint32_t model, edge_ns now,
+                        bool broken)
 {
     struct device *d = &s->devices[device];
     edge_ns due = NEVER;
@@ -220,7 +247,7 @@ static void start_taken(struct edge_sched *s, uint32_t device, uint32_t model, e
                 edge_ns ends = add_ns(now, cost_of(s, model, device, d->items + p->items)->upper);
                 p->state = PROMISE_TAKEN;
                 if (ends > due || ends > p->deadline ||
-                    ends > edge_sched_plan_latest(s, device, now))
+                    (!broken && ends > edge_sched_plan_latest(s, device, now)))
                     p->state = PROMISE_ARRIVED;
             }
             if (p->state != PROMISE_TAKEN)
@@ -246,17 +273,23 @@ bool edge_sched_plan_start(struct edge_sched *s, uint32_t device, edge_ns now, e
     }
     if (best == NONE)
         return false;
-    uint32_t model = s->promises[best].model;
+    uint32_t start = best;
+    bool broken = false;
     if (!take(s, device, best, now)) {
-        uint32_t head = s->devices[device].first;
-        while (head != NONE && is_void(&s->promises[head], now))
-            head = s->promises[head].next;
-        if (head == NONE || s->promises[head].state != PROMISE_ARRIVED ||
-            !take(s, device, head, now))
-            return false;
-        model = s->promises[head].model;
+        start = s->devices[device].first;
+        while (start != NONE && is_void(&s->promises[start], now))
+            start = s->promises[start].next;
+        if (start == NONE || s->promises[start].state != PROMISE_ARRIVED ||
+            !take(s, device, start, now)) {
+            if (holds(s, device, now))
+                return false;
+            broken = true;
+            start = take_broken(s, device, now);
+            if (start == NONE)
+                return false;
+        }
     }
-    start_taken(s, device, model, now);
+    start_taken(s, device, s->promises[start].model, now, broken);
     return true;
 }
 
