@@ -9,12 +9,11 @@
 
 struct known {
     edge_ns due;
-    uint32_t stream, model, items;
+    uint32_t job, stream, model, items;
 };
 
 struct choice {
-    uint32_t model, items;
-    edge_ns ends;
+    uint32_t model, set; /* of jobs */
 };
 
 struct search {
@@ -51,7 +50,7 @@ static bool collect(const struct edge_sched *s, uint32_t device, struct search *
                 uint32_t at = x->count++;
                 for (; at && x->jobs[at - 1].due > due; at--)
                     x->jobs[at] = x->jobs[at - 1];
-                x->jobs[at] = (struct known){due, stream, m, s->jobs[job].items};
+                x->jobs[at] = (struct known){due, job, stream, m, s->jobs[job].items};
             }
         }
     }
@@ -59,17 +58,23 @@ static bool collect(const struct edge_sched *s, uint32_t device, struct search *
 }
 
 /* The most urgent jobs of `model` that last until `ends`, of `items` items in all; 0 if there is no
- * such set. */
+ * such set. Jobs of a stream run in their order: where one is too large, none behind it is taken. */
 static uint32_t members(const struct search *x, uint32_t left, uint32_t model, uint32_t items,
                         edge_ns ends)
 {
     uint32_t set = 0, sum = 0;
-    for (uint32_t i = 0; i < x->count && sum < items; i++)
-        if (left >> i & 1 && x->jobs[i].model == model && x->jobs[i].due >= ends &&
-            sum + x->jobs[i].items <= items) {
+    for (uint32_t i = 0; i < x->count && sum < items; i++) {
+        if (!(left >> i & 1) || x->jobs[i].model != model || x->jobs[i].due < ends)
+            continue;
+        if (sum + x->jobs[i].items <= items) {
             set |= 1u << i;
             sum += x->jobs[i].items;
+            continue;
         }
+        for (uint32_t later = i + 1; later < x->count; later++)
+            if (x->jobs[later].stream == x->jobs[i].stream)
+                left &= ~(1u << later);
+    }
     return sum == items ? set : 0;
 }
 
@@ -110,7 +115,7 @@ static void descend(struct search *x, uint32_t left, uint32_t met, edge_ns now, 
             uint32_t set = ends <= limit ? members(x, left, job->model, items, ends) : 0;
             if (set)
                 descend(x, left & ~set, met + bits(set), ends, NEVER,
-                        met ? first : (struct choice){job->model, items, ends});
+                        met ? first : (struct choice){job->model, set});
             if (x->met == x->count)
                 return;
         }
@@ -128,13 +133,12 @@ bool edge_sched_search(struct edge_sched *s, uint32_t index, edge_ns now, edge_n
     descend(&x, all, 0, now, limit, (struct choice){0});
     if (!x.met)
         return false;
-    uint32_t set = members(&x, all, x.choice.model, x.choice.items, x.choice.ends);
     for (uint32_t i = 0; i < x.count; i++) {
-        if (!(set >> i & 1))
+        if (!(x.choice.set >> i & 1))
             continue;
         /* What is before it in its stream does not last until this batch ends. */
         struct stream *stream = &s->streams[x.jobs[i].stream];
-        while (s->jobs[stream->head].deadline != x.jobs[i].due)
+        while (stream->head != x.jobs[i].job)
             edge_sched_queue_drop(s, edge_sched_queue_pop(s, x.jobs[i].stream), EDGE_DROP_DEADLINE);
         edge_sched_start(s, index, edge_sched_queue_pop(s, x.jobs[i].stream));
     }

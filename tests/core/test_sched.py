@@ -298,3 +298,35 @@ def test_a_removed_model_answers_no_offer_and_takes_no_stream() -> None:
         sched.quote(model, 1, release_ns=100, deadline_ns=1000, now_ns=0)
     with pytest.raises(UsageError):
         sched.add_stream(app, model, period_ns=0, deadline_ns=FAR)
+
+
+def test_jobs_of_several_sizes_never_make_a_batch_too_large_nor_push_each_other_out() -> None:
+    import random
+
+    rng = random.Random(4)
+    for _ in range(300):
+        scheduler = Scheduler(devices=2)
+        most = rng.choice((4, 8))
+        model = scheduler.add_model([10 * 1_000_000] * most)
+        app = scheduler.add_app()
+        streams = [
+            scheduler.add_stream(app, model, period_ns=0, deadline_ns=1_000_000_000, depth=64)
+            for _ in range(rng.randint(1, 3))
+        ]
+        sizes: dict[int, int] = {}
+        for _ in range(rng.randint(1, 4)):
+            # The crops of one frame: as many full jobs as it takes, and a rest, of one deadline.
+            stream, due = rng.choice(streams), rng.choice((1_000_000_000, 2_000_000_000))
+            for _ in range(rng.randint(1, 3)):
+                job = len(sizes) + 1
+                sizes[job] = rng.randint(1, most)
+                scheduler.submit(stream, job, items=sizes[job], deadline_ns=due, now_ns=0)
+        ran: list[int] = []
+        now = 0
+        while isinstance(batch := scheduler.next(0, now), Batch):
+            assert batch.items == sum(sizes[job] for job in batch.jobs) <= most
+            ran += batch.jobs
+            now += 10 * 1_000_000
+            scheduler.done(batch.id, now, took_ns=10 * 1_000_000)
+        assert sorted(ran) == sorted(sizes)
+        assert scheduler.drops() == []
