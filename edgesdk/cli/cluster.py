@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgesdk.cli.cluster_watch import status, top
+
 if TYPE_CHECKING:
     from edgesdk.cluster.authority import Authority, Issued
     from edgesdk.cluster.documents import PushRow
@@ -36,6 +38,9 @@ Nodes = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Tell no node now.")]
 
 _LOOK_SECONDS = 1.5
+
+app.command()(status)
+app.command()(top)
 
 
 @app.command()

@@ -37,6 +37,7 @@ from edgesdk.cluster.administration import Administration, Handler
 from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
+from edgesdk.cluster.discovery import Discovery, Found
 from edgesdk.cluster.local import Loads, NodeLocal
 from edgesdk.cluster.serving import Serving
 from edgesdk.errors import MessageError
@@ -119,6 +120,15 @@ class Member:
             left=self._left,
             timer=self._timer,
         )
+        self.discovery = None
+        if self.config.discovery:
+            self.discovery = Discovery(
+                self.identity,
+                control[0],
+                self.control.address[1],
+                found=self._found,
+                version=__version__,
+            )
         self.administration = Administration(
             self.identity, control, self._handlers(), version=__version__
         )
@@ -128,6 +138,8 @@ class Member:
             for seed in self.config.seeds:
                 self.control.reach(*_address(seed), forever=True)
             self.control.start()
+            if self.discovery is not None:
+                self.discovery.start()
         except BaseException:
             self.administration.close()
             self.control.close()
@@ -172,8 +184,11 @@ class Member:
         return list(self._peers.values())
 
     def _close(self) -> None:
-        self.administration.close()
+        # First of all the good-bye: peers plan again at once what this node has of theirs.
         self.control.close()
+        self.administration.close()
+        if self.discovery is not None:
+            self.discovery.close()
         self.asking.close()
         self.data.close()
 
@@ -284,6 +299,12 @@ class Member:
             wanted = self.balancer.next_ns
             self._told_ns = wanted
         return self._refresh_ns if wanted is None else min(wanted, self._refresh_ns)
+
+    def _found(self, node: Found) -> None:
+        """On a thread of the discovery: a hint, whom certificates will confirm or not."""
+        if all(peer.node_id != node.node_id for peer in self.peers()):
+            for address in node.addresses[:4]:
+                self.control.reach(address, node.port)
 
     def _meet(self, action: Meet) -> None:
         if action.number not in self._peers and len(action.address) == _SITE.size:
