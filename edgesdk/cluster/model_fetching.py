@@ -98,9 +98,10 @@ class Fetching:
         self._total = 0
 
     def run(self, holders: Sequence[Holder]) -> ModelCard:
+        complete = self._complete(self._reference)
+        if complete is not None:
+            return complete
         here = known_card(self._registry, self._reference)
-        if here is not None and all(map(here.is_present, here.variants)):
-            return here
         offers = self._find(holders)
         failure: EdgeError | None = None
         for manifest in sorted(offers, key=lambda m: -len(offers[m])):
@@ -114,11 +115,20 @@ class Fetching:
         asked = "; ".join(dict.fromkeys(self._told)) or "no node is known to hold it"
         raise ModelNotFound(f"the model {self._reference[:16]} cannot be had from peers: {asked}")
 
+    def _complete(self, reference: str) -> ModelCard | None:
+        card = known_card(self._registry, reference)
+        present = card is not None and all(map(card.is_present, card.variants))
+        return card if present else None
+
     def _attempt(
         self, manifest: Manifest, sources: list[_Source], here: ModelCard | None
     ) -> ModelCard | EdgeError:
         try:
             with staged(self._registry, manifest) as stage:
+                came = self._complete(manifest.digest)  # while another had the stage
+                if came is not None:
+                    stage.discard()
+                    return came
                 return self._take(stage, sources, here)
         except Cancelled:
             raise

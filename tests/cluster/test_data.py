@@ -15,7 +15,8 @@ import pytest
 
 from edgesdk.cluster import zenoh_sessions
 from edgesdk.cluster.authority import Authority
-from edgesdk.cluster.data import Reply
+from edgesdk.cluster.data import GroupHeader, Picture, Reply
+from edgesdk.cluster.groups import pack_envelope
 from edgesdk.cluster.identity import Identity
 from edgesdk.errors import EdgeError
 from tests.cluster.data_planes import Call, There, until
@@ -196,6 +197,33 @@ def test_a_member_can_neither_answer_nor_see_anothers_query(cluster, plane, star
         zenoh_sessions.close(spy)
     assert answers == [b"e%02d" % i for i in range(20)]
     assert not seen
+
+
+def test_a_member_that_sends_nonsense_is_refused_and_counted(cluster, plane, start_peer):
+    from zenoh import Locality
+
+    peer = start_peer(2)
+    member = zenoh_sessions.open_session(cluster.identity(3), *peer.there.data_address)
+    header = GroupHeader(1, 5, 0, "raw", (Picture(1, 1, 0, 4),))
+    good = pack_envelope(bytes(16), 4, 10**9, header)
+    nonsense = [(b"", b""), (b"\x91" * 9000, b"data"), (good, b"five5"), (good[:-3], b"data")]
+    nonsense += [(good, bytes(13 << 20)), (b"\xdd\xff\xff\xff\xff", b"data")]
+    try:
+        for attachment, payload in nonsense:
+            answers = member.get("edge/groups", payload=payload, attachment=attachment, timeout=2.0)
+            assert not [answer.ok for answer in answers if answer.ok]
+        for key in ("edge/cancels", "edge/**", "**", "@/**"):
+            answers = member.get(
+                key, attachment=b"x", timeout=0.5, allowed_destination=Locality.REMOTE
+            )
+            assert not [answer.ok for answer in answers if answer.ok]
+        member.put("edge/groups", b"x")
+    finally:
+        zenoh_sessions.close(member)
+    assert Call(plane, peer.there).reply()
+    counts = peer.count()["counts"]
+    assert counts["in:malformed"] >= len(nonsense) - 1  # of the 13 MB one nothing arrives
+    assert counts["in:answered"] == 1
 
 
 def test_a_flooded_slow_peer_stays_small_and_its_callers_do_not_wait(cluster, plane, start_peer):
