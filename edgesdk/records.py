@@ -25,6 +25,7 @@ __all__ = [
     "DemoNode",
     "DemoSummary",
     "DroppedReason",
+    "EmulatedTimes",
     "ErrorBody",
     "ErrorDocument",
     "Evidence",
@@ -240,6 +241,18 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: Count = 0
 
 
+class EmulatedTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """An emulated accelerator: batches it ran, and by how much they ended after their instant.
+
+    Where *overshoot_p99_ms* is beyond 5, times measured with it mean nothing.
+    """
+
+    name: str
+    batches: Count = 0
+    overshoot_p50_ms: Milliseconds | None = None
+    overshoot_p99_ms: Milliseconds | None = None
+
+
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``run --json`` prints."""
 
@@ -251,6 +264,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     inferences: dict[str, Count]
     operators: dict[str, OperatorTiming]
     sinks: dict[str, SinkStats] = {}
+    emulated: EmulatedTimes | None = None
     placed: Placed = Placed()
 
 

@@ -46,7 +46,7 @@ class Tally:
             self.reasons[reason] = self.reasons.get(reason, 0) + count
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, frozen=True):
     box: tuple[float, float, float, float]
     score: float
     label_id: int
@@ -54,23 +54,23 @@ class _Item(msgspec.Struct):
     track_id: int | None = None
 
 
-class _Tracks(msgspec.Struct):
+class _Tracks(msgspec.Struct, frozen=True):
     items: list[_Item] = []
 
 
-class _Outputs(msgspec.Struct):
+class _Outputs(msgspec.Struct, frozen=True):
     tracks: _Tracks = _Tracks()
 
 
-class _Captured(msgspec.Struct):
+class _Captured(msgspec.Struct, frozen=True):
     utc_ns: int
 
 
-class _Origin(msgspec.Struct):
+class _Origin(msgspec.Struct, frozen=True):
     executed_on: str = ""
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, frozen=True):
     camera: str
     incarnation: int
     sequence: int

@@ -81,8 +81,8 @@ def demo_summary(
 
 def demo_lines(summary: DemoSummary) -> list[str]:
     """The end of the demo in words, a line each."""
-    fields = {name: getattr(summary, name) for name in RunSummary.__struct_fields__}
-    del fields["command"], fields["schema"]
+    shared = set(RunSummary.__struct_fields__) & set(DemoSummary.__struct_fields__)
+    fields = {name: getattr(summary, name) for name in shared - {"command", "schema"}}
     lines = summary_lines(RunSummary(**fields))
     for name, node in summary.nodes.items():
         deaths = f"; {', '.join(node.deaths)}, started again" if node.deaths else ""
