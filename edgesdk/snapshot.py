@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.records import ApplicationSummary, CameraState, SinkStats
+from edgesdk.records import ApplicationSummary, CameraState, EmulatedTimes, Placed, SinkStats
 from edgesdk.values import Detections
 
 __all__ = [
@@ -99,7 +99,8 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     *ready* is true once every session is warm; *not_ready* says what is missing. *latency* is
     capture to result in seconds, by ``(application, camera)``. *queues* maps a queue's name to the
-    entries waiting in it; *inferences* a card's name to the frames and crops it ran on.
+    entries waiting in it; *inferences* a card's name to the frames and crops it ran on. *placed*
+    counts requests by where they were done.
     """
 
     name: str
@@ -113,7 +114,9 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     operators: Sequence[OperatorView] = ()
     queues: Mapping[str, int] = {}
     inferences: Mapping[str, int] = {}
+    placed: Placed = Placed()
     sinks: Mapping[str, SinkStats] = {}
+    emulated: EmulatedTimes | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -369,7 +369,7 @@ def _run_together(requests: Sequence[Request], started: int) -> list[Outcome]:
         # requests each may have to run alone.)
         requests[0].pictures = ()
     encoded = time.monotonic_ns()
-    outputs = model.infer(inputs)
+    outputs = model.infer(inputs, max(request.submitted_ns for request in requests))
     inferred = time.monotonic_ns()
     decoded = {
         options: model.decode(outputs, geometries, options)

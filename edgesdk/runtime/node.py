@@ -37,6 +37,7 @@ from edgesdk.runtime.camera import CameraFeed
 from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.completion import Completion
 from edgesdk.runtime.dispatcher import Dispatcher
+from edgesdk.runtime.emulated import EmulatedDevice
 from edgesdk.runtime.executor import Outcome, Request
 from edgesdk.runtime.flow import Port, StageClock
 from edgesdk.runtime.history import History, open_history
@@ -127,10 +128,13 @@ class Node:
         self.wiring = Wiring(self.report, placed=placer is not None)
         self.previews = Previews(self._keep_pixels)
         self.registry = ModelRegistry(cache_directory(self.config.node))
+        emulated = self.config.emulated
+        self.emulated = None if emulated is None else EmulatedDevice(emulated)
         self.residency = Residency(
             open_sessions(self.registry, self.config.node),
             self.wiring,
             elsewhere=placer is not None,
+            device=self.emulated,
         )
         self.supervisor: CaptureSupervisor | None = None
         self.stations: Stations | None = None
@@ -344,6 +348,11 @@ class Node:
         if not self._started_ns:
             return 0.0
         return (time.monotonic_ns() - max(self.completion.polled_ns, self._started_ns)) / 1e9
+
+    @property
+    def placed(self) -> bool:
+        """Whether a placer decides where inferences of live cameras run."""
+        return self._placer is not None
 
     @property
     def ready(self) -> bool:

@@ -67,21 +67,23 @@ class Reconfiguration:
                 plan, turn.programs.values(), models, after, node.connection
             )
         except BaseException:
-            self._undo(held, sinks_before)
+            self._undo(plan, held, sinks_before)
             raise
         found = changes(before, after, self._was, plan)
         old = node.connection
         try:
             self._switch(turn, connection, everything, since)
         except Cancelled:
-            self._undo(held, sinks_before)
+            self._undo(plan, held, sinks_before)
             raise
         node.residency.keep(models.keys())
         self._put_away(turn, old, numbers, everything)
-        unloaded = self._unload(held - models.keys())
+        # In a cluster others may have come to need it: the balancer decides.
+        unloaded = [] if node.placed else self._unload(held - models.keys())
+        here = node.residency.models.keys() & models.keys()
         return msgspec.structs.replace(
             found,
-            models_loaded=sorted(models[d].card.name for d in models.keys() - held),
+            models_loaded=sorted(models[digest].card.name for digest in here - held),
             models_unloaded=sorted(unloaded),
         )
 
@@ -170,9 +172,10 @@ class Reconfiguration:
         names = {digest: found[digest].card.name for digest in digests if digest in found}
         return [name for digest, name in names.items() if self._node.residency.unload(digest)]
 
-    def _undo(self, held: set[str], sinks: list[Sink]) -> None:
-        """Puts away what was opened for a plan that is not to be."""
-        self._unload(set(self._node.residency.models) - held)
+    def _undo(self, plan: Plan, held: set[str], sinks: list[Sink]) -> None:
+        """Puts away what was opened for *plan*, which is not to be."""
+        wanted = {operator.card_digest for operator in plan.operators}
+        self._unload({d for d in self._node.residency.models if d in wanted} - held)
         fresh = [sink for sink in self._deliverer.sinks() if sink not in sinks]
         if fresh:
             self._deliverer.release(fresh, _SINKS_S)

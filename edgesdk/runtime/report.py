@@ -14,6 +14,7 @@ from edgesdk.records import (
     FrameCounts,
     LatencyMs,
     OperatorTiming,
+    Placed,
     RunSummary,
 )
 from edgesdk.runtime.outlet import Outlet
@@ -51,7 +52,9 @@ def snapshot(node: Node) -> NodeSnapshot:
         ],
         queues=queues,
         inferences=dict(node.inferences),
+        placed=_placed(node),
         sinks=node.sinks,
+        emulated=None if node.emulated is None else node.emulated.view(),
     )
 
 
@@ -63,6 +66,18 @@ def summary(node: Node) -> RunSummary:
         inferences=dict(node.inferences),
         operators=_operators(node),
         sinks=node.sinks,
+        emulated=None if node.emulated is None else node.emulated.view(),
+        placed=_placed(node),
+    )
+
+
+def _placed(node: Node) -> Placed:
+    executors = node.wiring.executors.values()
+    return Placed(
+        executed=sum(executor.executed for executor in executors),
+        received=sum(executor.received for executor in executors),
+        offloaded=node.offloaded,
+        duplicates=node.duplicates,
     )
 
 
@@ -87,6 +102,7 @@ def _frames(outlet: Outlet) -> CameraFrames:
             late=counts.late,
             dropped=counts.dropped,
             failed=counts.failed,
+            duplicate=counts.duplicate,
         ),
         dropped_by_reason=dict(outlet.channel.dropped_by_reason),
         outputs={name: value for name, value in outlet.last_outputs.items() if _counts(value)},

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from edgesdk.errors import Cancelled, EdgeError, UsageError
 from edgesdk.models import ModelCard
+from edgesdk.runtime.emulated import EmulatedDevice, StandInModel
 from edgesdk.runtime.sessions import KnownModel, LoadedModel, Sessions
 from edgesdk.runtime.wiring import BATCHES, Wiring
 
@@ -29,7 +30,8 @@ class Residency:
 
     ``models``, by card digest, is replaced and never changed. *limit*: how many it may hold, as
     an accelerator's memory does; None is no limit. What the node's own applications need is held
-    whatever the limit says, unless it can be done *elsewhere*, by other nodes.
+    whatever the limit says, unless it can be done *elsewhere*, by other nodes. *device*: an
+    emulated one that all of them run on; it has a limit of its own.
     """
 
     def __init__(
@@ -39,12 +41,15 @@ class Residency:
         *,
         limit: int | None = None,
         elsewhere: bool = False,
+        device: EmulatedDevice | None = None,
     ) -> None:
         self.models: Mapping[str, LoadedModel] = {}
         self._elsewhere = elsewhere
         self._sessions = sessions
         self._wiring = wiring
-        self._limit = limit
+        self._limit = limit if device is None else device.residents
+        self._device = device
+        self._started = False
         self._own: AbstractSet[str] = frozenset()
         self._lock = threading.Lock()  # of what is here
         self._one_at_a_time = threading.Lock()
@@ -68,13 +73,17 @@ class Residency:
                 return found
             began = time.monotonic_ns()
             with self._lock:
-                guess = self._took_ns.get(card.digest, _FIRST_GUESS_NS)
-                self._ready_ns[card.digest] = began + guess
+                self._ready_ns[card.digest] = began + self._expected_ns(card)
             try:
                 found = self._sessions.load(card, batches=batches, progress=progress, cancel=cancel)
+                if self._device is not None:
+                    found = self._on_device(self._device, found, began)
+            except BaseException:
+                self._sessions.unload(card.digest)
+                raise
             finally:
                 with self._lock:
-                    del self._ready_ns[card.digest]
+                    self._ready_ns.pop(card.digest, None)
             if self._stop.is_set():
                 self._sessions.unload(card.digest)
                 raise Cancelled("the node was stopped while a model was being loaded")
@@ -102,7 +111,8 @@ class Residency:
         """Loads *card* on a thread of its own; returns when it will be ready (an estimate).
 
         *done* is called there with the model, known to the scheduler, or with what went wrong.
-        Raises UsageError where the node holds as many models as it may.
+        Raises UsageError where the node holds as many models as it may, BackendError where an
+        emulated device knows nothing of this one.
         """
         with self._lock:
             if card.digest in self._ready_ns:
@@ -115,7 +125,7 @@ class Residency:
                     f"model {card.name!r}: this node holds {held} models, all that it may; "
                     "unload one first"
                 )
-            ready = time.monotonic_ns() + self._took_ns.get(card.digest, _FIRST_GUESS_NS)
+            ready = time.monotonic_ns() + self._expected_ns(card)
             self._ready_ns[card.digest] = ready
 
         def work() -> None:
@@ -126,10 +136,27 @@ class Residency:
             except EdgeError as error:
                 log.warning("model %s was not loaded: %s", card.name, error)
                 result = error
+            finally:
+                with self._lock:
+                    self._ready_ns.pop(card.digest, None)
             done(result)
 
         threading.Thread(target=work, name=f"load-{card.name}", daemon=True).start()
         return ready
+
+    def _expected_ns(self, card: ModelCard) -> int:
+        """How long a load of *card* will take. Raises BackendError where it cannot be."""
+        if self._device is not None:
+            return self._device.load_ns(card)
+        return self._took_ns.get(card.digest, _FIRST_GUESS_NS)
+
+    def _on_device(self, device: EmulatedDevice, model: LoadedModel, began_ns: int) -> LoadedModel:
+        """*model* on the emulated device, where loading takes its time; what is there at the
+        start was loaded before."""
+        if self._started:
+            left = began_ns + device.load_ns(model.card) - time.monotonic_ns()
+            self._stop.wait(max(0, left) / 1e9)
+        return StandInModel.for_model(model, device)
 
     def ready_ns(self, digest: str) -> int | None:
         """When the load of *digest* that is under way will end; None if none is."""
@@ -140,6 +167,7 @@ class Residency:
         """The node's own applications need *own*, and nothing else."""
         with self._lock:
             self._own = own
+            self._started = True
 
     def unload(self, digest: str, *, timeout: float = 2.0, force: bool = False) -> bool:
         """Unloads a model that no application of this node needs, once its work has ended.

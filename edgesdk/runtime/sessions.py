@@ -106,19 +106,19 @@ class LoadedModel(KnownModel):
             evidence=spec.evidence,
         )
 
-    def encode(
-        self, pictures: Sequence[Picture | Shrunk]
-    ) -> tuple[dict[str, NDArray[Any]], Sequence[Any]]:
-        """The inputs of the smallest batch that holds all pictures, and their geometries."""
+    def encode(self, pictures: Sequence[Picture | Shrunk]) -> tuple[Any, Sequence[Any]]:
+        """What :meth:`infer` takes for all pictures, and what :meth:`decode` does: the inputs of
+        the smallest batch that holds them, and their geometries."""
         batch = next(size for size in self.batches if size >= len(pictures))
         return self.codec.encode(pictures, batch)
 
-    def infer(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def infer(self, inputs: Any, ready_ns: int = 0) -> Any:
+        """*ready_ns*: since when the batch could have run; accelerators that are emulated ask."""
         return self.session.infer(inputs)
 
     def decode(
         self,
-        outputs: Mapping[str, NDArray[Any]],
+        outputs: Any,
         geometries: Sequence[Any],
         options: tuple[tuple[str, Any], ...],
     ) -> Sequence[Any]:

@@ -130,6 +130,11 @@ def test_what_did_not_change_loses_no_frame_and_no_state(bench: Bench, wait_for:
         found = node.apply(bench.config(CAMERAS, turn))
         assert found.apps_changed in ([], ["cascade"])
         assert adds_up(node)
+        for app, cameras in turn.items():
+            for camera in cameras:
+                wait_for(
+                    lambda a=app, c=camera: bench.records(camera=c, app=a), f"{app} on {camera}"
+                )
     node.stop()
     mine = bench.records(camera="a", app="first")
     assert {record["state"] for record in mine} == {"ok"}
