@@ -1,8 +1,9 @@
-"""TOML text into a msgspec struct, with every mistake found at once.
+"""TOML or JSON text into a msgspec struct, with every mistake found at once.
 
 A mistake names file, line, field, value and what was expected: the ``description`` in the field's
-``msgspec.Meta``, or what msgspec says where there is none. Tables become structs, or dicts of
-structs by name; whatever a field's type is made of otherwise is msgspec's to convert.
+``msgspec.Meta``, or what msgspec says where there is none. Tables become structs, or dicts by name,
+and arrays of tables tuples of structs; whatever a field's type is made of otherwise is msgspec's to
+convert.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from edgesdk.errors import ConfigError
 from edgesdk.redaction import redact
 from edgesdk.toml import TOMLDecodeError, loads
+from edgesdk.toml.json_lines import locate_json
 from edgesdk.toml.lines import KeyPath, line_of, locate
 
 __all__ = ["Mistakes", "Places", "dotted", "nearest", "read_struct", "shown"]
@@ -71,21 +73,20 @@ def read_struct(
     file: str,
     dec_hook: Callable[[type[Any], Any], Any] | None = None,
     check: Callable[[T, Mistakes], None] | None = None,
+    look: Callable[[dict[str, Any], Mistakes], None] | None = None,
+    form: Literal["toml", "json"] = "toml",
 ) -> T:
     """*text* as a *kind*; *file* is its name in messages.
 
+    *look* adds mistakes that the document as it was written has, whatever its fields are.
     *dec_hook* converts types that msgspec does not know; the message of a ValueError it raises
     says what was expected. *check* adds mistakes that lie between fields, and is called once the
     fields themselves have none. Raises ConfigError.
     """
-    try:
-        document = loads(text)
-        places = Places(file, locate(text))
-    except TOMLDecodeError as error:
-        raise ConfigError(_syntax_mistake(file, str(error), text)) from None
-    except RecursionError:
-        raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None
-    mistakes = Mistakes(places)
+    document, lines = _parsed(text, file, form)
+    mistakes = Mistakes(Places(file, lines))
+    if look is not None:
+        look(document, mistakes)
     built = _Builder(mistakes, dec_hook).build(document, kind, ())
     mistakes.raise_any()
     assert isinstance(built, kind)
@@ -93,6 +94,24 @@ def read_struct(
         check(built, mistakes)
         mistakes.raise_any()
     return built
+
+
+def _parsed(
+    text: str, file: str, form: Literal["toml", "json"]
+) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        if form == "toml":
+            return loads(text), locate(text)
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ConfigError(f"{file}:1: expected an object of keys, in braces")
+        return document, locate_json(text)
+    except TOMLDecodeError as error:
+        raise ConfigError(_syntax_mistake(file, str(error), text)) from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{file}:{error.lineno}: not JSON: {error.msg.lower()}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None
 
 
 def dotted(path: KeyPath) -> str:
@@ -148,8 +167,10 @@ class _Builder:
         kind = _table_kind(kind)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self._struct(value, kind, path)
-        if get_origin(kind) is dict and _is_struct(get_args(kind)[1]):
+        if get_origin(kind) is dict and _has_places(get_args(kind)[1]):
             return self._tables(value, kind, path)
+        if get_origin(kind) is tuple and _is_struct(get_args(kind)[0]):
+            return self._array(value, kind, path)
         try:
             return msgspec.convert(value, kind, dec_hook=self._dec_hook)
         except msgspec.ValidationError as error:
@@ -195,6 +216,13 @@ class _Builder:
             built[name] = self.build(table, table_kind, inner)
         return built
 
+    def _array(self, value: object, kind: Any, path: KeyPath) -> Any:
+        if not isinstance(value, list):
+            self._mistakes.add_value(path, value, f"an array of tables, [[{dotted(path)}]]")
+            return None
+        inner = get_args(kind)[0]
+        return tuple(self.build(entry, inner, (*path, i)) for i, entry in enumerate(value))
+
     def _invalid(self, value: object, kind: Any, path: KeyPath, message: str) -> None:
         inner = _INNER_PLACE.search(message)
         expected = _description(kind)
@@ -206,6 +234,11 @@ class _Builder:
                 expected = _description(_element_kind(kind)) or expected
         message = message.removeprefix("Expected ").removeprefix("expected ").replace("`", "")
         self._mistakes.add_value(path, value, expected or message)
+
+
+def _has_places(kind: Any) -> bool:
+    """Whether each value of a dict is built by itself, so that a mistake in it has its place."""
+    return _is_struct(kind) or get_origin(kind) is Annotated
 
 
 def _is_struct(kind: Any) -> bool:

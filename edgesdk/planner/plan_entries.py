@@ -1,0 +1,154 @@
+"""What may stand in a plan's input file, table by table.
+
+Amounts are in the units people write: cores, GB, the share of one accelerator, Mb/s.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+__all__ = [
+    "ApartEntry",
+    "Latency",
+    "LinkEntry",
+    "LoadEntry",
+    "MachineEntry",
+    "PlanInput",
+    "ResourceEntry",
+    "StreamEntry",
+    "TogetherEntry",
+]
+
+
+class Latency(int):
+    """Nanoseconds; in the file a text such as ``"50ms"``."""
+
+
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}\Z",
+        description="a name of letters, digits and '._@:+-', 128 at most",
+    ),
+]
+Words = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a text")]
+Share = Annotated[
+    float, msgspec.Meta(gt=0, le=1, description="a share above 0 and up to 1, such as 0.7")
+]
+Amount = Annotated[
+    float, msgspec.Meta(ge=0, le=1e9, description="an amount, 0 or more, such as 0.5")
+]
+Dollars = Annotated[
+    float, msgspec.Meta(ge=0, le=1e6, description="dollars an hour, 0 or more, such as 0.209")
+]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0, such as 10")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**9, description="a whole number, 0 or more")]
+Size = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\Z", description='a size such as "1280x720"'
+    ),
+]
+Amounts = dict[Name, Amount]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(description='a list of names, such as ["a"]')]
+
+
+class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[resources.NAME]``: amounts are counted in whole *steps* of its unit.
+
+    A *whole* resource is not subject to the target: a number of models, of USB ports.
+    """
+
+    unit: Annotated[str, msgspec.Meta(max_length=32, description="a unit's name")] = ""
+    steps: Annotated[
+        int, msgspec.Meta(ge=1, le=10**9, description="how many steps make one unit, 1 or more")
+    ] = 1_000_000
+    whole: bool = False
+
+
+class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[streams.NAME]``: *count* streams that need the same.
+
+    One needs ``needs + fps * needs_per_fps``, or what the test run in *profile* says.
+    """
+
+    count: Count
+    fps: Positive | None = None
+    program: Words = ""
+    resolution: Size | None = None
+    place: Name | None = None
+    needs: Amounts = {}
+    needs_per_fps: Amounts = {}
+    needs_on: dict[Name, dict[str, Any]] = {}
+    profile: Words | None = None
+    loads: Names = ()
+    machines: Names = ()
+    regions: Names = ()
+    max_latency: Latency | None = None
+    min_bandwidth: Amount | None = None
+    at_most: (
+        Annotated[int, msgspec.Meta(ge=1, le=10**9, description="a whole number, 1 or more")] | None
+    ) = None
+
+
+class LoadEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[loads.NAME]``: what streams on one machine share, counted once: a resident model."""
+
+    needs: Amounts
+
+
+class MachineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[machines.NAME]``: a type of machine; *existing* ones are there already and cost nothing.
+
+    *regions* has prices by region: each is a type of its own, ``NAME@REGION``. *device* is its
+    device class, by which a stream's ``needs_on`` is chosen.
+    """
+
+    capacity: Amounts
+    usd_per_hour: Dollars | None = None
+    regions: dict[Name, Dollars] = {}
+    region: Name | None = None
+    limit: Count | None = None
+    existing: bool = False
+    device: Annotated[str, msgspec.Meta(max_length=128, description="a device class")] = ""
+
+
+class LinkEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[links]]``: from where cameras are to where machines are; *bandwidth* in Mb/s."""
+
+    place: Name
+    region: Name
+    latency: Latency | None = None
+    bandwidth: Amount | None = None
+
+
+class TogetherEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[together]]``: streams that must share a machine, one of each, or all of them."""
+
+    streams: Names
+    each: Annotated[Literal["stream", "all"], msgspec.Meta(description='"stream" or "all"')] = (
+        "stream"
+    )
+
+
+class ApartEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """``[[apart]]``: no two of these share a machine."""
+
+    streams: Names
+
+
+class PlanInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file. *target*: how full machines are planned; *overload*: what is too full."""
+
+    schema: Annotated[Literal[1], msgspec.Meta(description="1, the version this edgesdk reads")] = 1
+    target: Share = 0.7
+    overload: Share = 0.9
+    resources: dict[Name, ResourceEntry] = {}
+    streams: dict[Name, StreamEntry]
+    loads: dict[Name, LoadEntry] = {}
+    machines: dict[Name, MachineEntry]
+    links: tuple[LinkEntry, ...] = ()
+    together: tuple[TogetherEntry, ...] = ()
+    apart: tuple[ApartEntry, ...] = ()
