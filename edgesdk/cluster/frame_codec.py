@@ -41,8 +41,8 @@ class _Jpeg(NamedTuple):
 
     @property
     def subsampling(self) -> str:
-        """Colour at full resolution from 90 on: at a model's input size each pixel counts."""
-        return "444" if self.quality >= 90 else "420"
+        """Colour at half the resolution below 95: it halves the time that coding takes."""
+        return "444" if self.quality >= 95 else "420"
 
 
 def check_codec(codec: str) -> str:
