@@ -257,7 +257,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``run --json`` prints."""
 
     schema: SchemaVersion = 1
-    command: Literal["run"] = "run"
+    command: Literal["run", "agent"] = "run"
     seconds: Annotated[float, msgspec.Meta(ge=0)]
     applications: dict[str, ApplicationSummary]
     cameras: dict[str, CameraSummary]

@@ -27,6 +27,7 @@ DOCUMENTS = {
     "error": "edgesdk.records:ErrorDocument",
     "graph": "edgesdk.graph.drawing:GraphDocument",
     "doctor": "edgesdk.cli.doctor:DoctorDocument",
+    "doctor-cluster": "edgesdk.cluster.diagnosis:ClusterDoctorDocument",
     "cluster-init": "edgesdk.cluster.documents:InitDocument",
     "cluster-issued": "edgesdk.cluster.documents:IssuedDocument",
     "cluster-removed": "edgesdk.cluster.documents:RemovedDocument",
@@ -41,13 +42,15 @@ DOCUMENTS = {
     "web-cameras": "edgesdk.web.documents:CamerasDocument",
     "web-health": "edgesdk.web.documents:HealthDocument",
     "web-ready": "edgesdk.web.documents:ReadyDocument",
+    "changes": "edgesdk.runtime.changes:Changes",
+    "assignment": "edgesdk.runtime.assignment:Assignments",
     "model-card": "edgesdk.models.schema:CardDocument",
     "model-golden": "edgesdk.models.golden:GoldenDocument",
     "config": "edgesdk.config:Config",
 }
 """The documents by name: those edgesdk writes, and last those it reads."""
 
-_READ = ("model-card", "model-golden", "config")
+_READ = ("assignment", "model-card", "model-golden", "config")
 
 _MARKUP = re.compile(r"(?::\w+:)?`+~?([^`]*)`+")
 _REF = "#/$defs/{name}"

@@ -45,6 +45,8 @@ def agent(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
 ) -> None:
     """Run on a camera for ever; SIGHUP reads FILE again and keeps what did not change."""
+    import msgspec
+
     from edgesdk.cli.live import in_background
     from edgesdk.cli.run import check_written
     from edgesdk.cli.summary import NOTHING, summary_lines
@@ -67,6 +69,7 @@ def agent(
         if made and not interrupts.left_behind:
             made[0].stop()
             summary = made[0].agent.node.summary()
+    summary = msgspec.structs.replace(summary, command="agent")
     if as_json:
         sys.stdout.buffer.write(encode_line(summary))
         sys.stdout.flush()

@@ -107,7 +107,7 @@ def test_results_are_the_models_own_whatever_batches_it_can_do(loaded: LoadedMod
     pictures = [picture(seed) for seed in range(5)]
     inputs, geometries = stand_in.encode(pictures)
     values = stand_in.decode(stand_in.infer(inputs), geometries, (("score", 0.1),))
-    alone = []
+    alone: list[Any] = []
     for one in pictures:
         inputs, geometries = loaded.encode([one])
         alone += loaded.decode(loaded.infer(inputs), geometries, (("score", 0.1),))
