@@ -48,7 +48,7 @@ class Candidates:
         is_open = [links.is_open(0, seat.rng), links.is_open(1, seat.rng)]
         excess = (links.classes[0].excess_ns, links.classes[1].excess_ns)
         cost_of = self._costs.of
-        least, power = settings.least_slack_ns, settings.flexibility
+        least, power, idle = settings.least_slack_ns, settings.flexibility, settings.idleness
         blocked = False
         peers: list[Peer] = []
         weights: list[float] = []
@@ -62,17 +62,21 @@ class Candidates:
             link = peer.link
             latency = peer.latency_ns
             arrives = out + latency + excess[link]
-            busy = peer.backlog_ns - (now_ns - peer.heard_ns) // 2
+            busy = peer.busy_ns(now_ns)
             rest = cost_of(peer, kind) + 2 * latency
-            if (busy if busy > arrives else arrives) + rest > left:
+            if (busy // 2 if busy > 2 * arrives else arrives) + rest > left:
                 continue
             if not is_open[link]:
                 blocked = True
                 continue
-            busy = peer.backlog_ns + peer.debit_ns
             slack = left - rest - (busy if busy > arrives else arrives)
             peers.append(peer)
-            weights.append(peer.faith * (slack if slack > least else least) / peer.residents**power)
+            weights.append(
+                (slack if slack > least else least)
+                * peer.faith
+                * (1.02 - peer.utilisation) ** idle
+                / peer.residents**power
+            )
         if len(peers) <= count:
             return peers, blocked
         drawn: list[Peer] = []

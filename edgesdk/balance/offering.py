@@ -31,6 +31,7 @@ class _Bid:
         "payload_ns",
         "peer",
         "sent_ns",
+        "start_ns",
         "task",
         "token",
     )
@@ -43,6 +44,8 @@ class _Bid:
         self.doubts = doubts
         self.answered = False
         self.ends_ns = 0
+        self.start_ns = 0
+        """Work in front of it there: what answers are compared by."""
         self.token = b""
         self.payload_ns = 0
 
@@ -60,6 +63,7 @@ class _Task:
         "peer",
         "pending_ns",
         "rounds",
+        "second",
         "step",
         "tag",
         "tried",
@@ -81,6 +85,7 @@ class _Task:
         self.step = 0
         """Moves on with each decision, so that older timers see that they mean nothing."""
         self.waits = False
+        self.second = False
         self.tag: float | None = None
 
 
@@ -133,7 +138,9 @@ class Offering:
     def place(self, group: Group, now_ns: int) -> None:
         """Here with headroom, else at a peer, else here without, else later, else nowhere."""
         left = group.deadline_ns - now_ns
-        headroom = int(left * self._seat.settings.headroom)
+        settings = self._seat.settings
+        strain = max(0.0, self._seat.local.utilisation() - 0.8) * settings.strain
+        headroom = int(left * (settings.headroom + strain))
         self._fairness.heard(
             group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
         )
@@ -174,7 +181,8 @@ class Offering:
             self._fall_back(task, now_ns)
             return
         links = self._links
-        peers, blocked = self._candidates.draw(group, task.tried, settings.quotes, now_ns)
+        quotes = settings.quotes if task.rounds else settings.first_quotes
+        peers, blocked = self._candidates.draw(group, task.tried, quotes, now_ns)
         if not peers and not blocked:
             self._fall_back(task, now_ns)
             return
@@ -244,7 +252,8 @@ class Offering:
                 self._cancel(peer, bid.number)
                 return
             best = task.best
-            if best is None or bid.ends_ns < best.ends_ns:
+            bid.start_ns = max(0, answer.digest.backlog_ns - answer.cost_ns)
+            if best is None or bid.start_ns < best.start_ns:
                 bid, task.best = best or bid, bid
             if bid is not task.best:
                 self._cancel(bid.peer, bid.number)
@@ -286,6 +295,8 @@ class Offering:
         self._links.pending_ns -= task.pending_ns
         task.pending_ns = 0
         best = task.best
+        if best is not None and self._second_opinion(task, best, now_ns):
+            return
         task.best = None
         task.bids = []
         if best is None:
@@ -296,7 +307,10 @@ class Offering:
         peer = best.peer
         queued = links.queue_ns(now_ns) + links.transmit_ns(group.payload_bytes)
         late = queued - best.payload_ns
-        if late > self._seat.settings.margin_ns and best.ends_ns + late + peer.latency_ns > group.deadline_ns:
+        if (
+            late > self._seat.settings.margin_ns
+            and best.ends_ns + late + peer.latency_ns > group.deadline_ns
+        ):
             self._cancel(peer, best.number)
             self._seek(task, now_ns)
             return
@@ -305,7 +319,7 @@ class Offering:
         task.doubts = self._seat.doubts
         task.expected_ns = links.send(peer.link, group.payload_bytes, now_ns) + 2 * peer.latency_ns
         cost = self._costs.of(peer, (group.model, group.items))
-        peer.debit_ns += cost
+        peer.debit(cost, now_ns)
         arrive_by = now_ns + queued + peer.latency_ns + links.classes[peer.link].excess_ns
         self.delivered += 1
         self._seat.actions.append(Deliver(group, peer.number, best.token, arrive_by, best.ends_ns))
@@ -313,6 +327,24 @@ class Offering:
         self._seat.timers.at(
             best.ends_ns + peer.latency_ns + patience, self._overdue, (task, task.step)
         )
+
+    def _second_opinion(self, task: _Task, best: _Bid, now_ns: int) -> bool:
+        """Where the place offered is not good, asks one more peer before taking it."""
+        settings = self._seat.settings
+        group = task.group
+        if task.second or best.start_ns <= settings.content * (group.deadline_ns - now_ns):
+            return False
+        task.second = True
+        peers, _ = self._candidates.draw(group, task.tried, 1, now_ns)
+        if not peers:
+            return False
+        task.step += 1
+        task.bids = [best]
+        task.pending_ns = self._links.transmit_ns(group.payload_bytes)
+        self._links.pending_ns += task.pending_ns
+        until = self._offer(task, peers[0], now_ns)
+        self._seat.timers.at(until, self._silent, (task, task.step))
+        return True
 
     # After delivery.
 

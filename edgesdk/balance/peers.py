@@ -7,6 +7,7 @@ from edgesdk.balance.digest import Digest
 __all__ = ["Peer"]
 
 _FOREVER = 1 << 62
+_FADE_NS = 1_000_000_000
 
 
 class Peer:
@@ -17,6 +18,7 @@ class Peer:
         "backlog_ns",
         "costs",
         "debit_ns",
+        "debited_ns",
         "digest",
         "faith",
         "heard_ns",
@@ -35,6 +37,8 @@ class Peer:
         "srtt_ns",
         "suspect_ns",
         "unlike",
+        "usual_ns",
+        "utilisation",
         "watched_ns",
     )
 
@@ -46,8 +50,12 @@ class Peer:
         self.digest: Digest | None = None
         self.heard_ns = -_FOREVER
         self.backlog_ns = 0
+        self.usual_ns = 0
+        """What its backlog is like on average."""
         self.debit_ns = 0
         """Work that this node gave to the peer since its last digest."""
+        self.debited_ns = 0
+        self.utilisation = 0.0
         self.keys: tuple[int, ...] = ()
         self.residents = 1
         self.service_class = -1
@@ -84,12 +92,28 @@ class Peer:
         self.digest = digest
         self.heard_ns = now_ns
         self.backlog_ns = digest.backlog_ns
+        self.usual_ns += (digest.backlog_ns - self.usual_ns) // 4
+        self.utilisation = digest.utilisation
         self.debit_ns = 0
         self.keys = digest.keys
         self.residents = digest.residents or 1
         self.service_class = digest.service_class
         self.site = digest.site
         return True
+
+    def busy_ns(self, now_ns: int) -> int:
+        """Its backlog now, as far as can be told: news fade into what is usual there."""
+        age = now_ns - self.heard_ns
+        usual = self.usual_ns
+        busy = usual + (self.backlog_ns - usual) * _FADE_NS // (_FADE_NS + age)
+        if self.debit_ns:
+            busy += max(0, self.debit_ns - (now_ns - self.debited_ns))
+        return busy
+
+    def debit(self, work_ns: int, now_ns: int) -> None:
+        """This node gave it work that its last digest does not know of."""
+        self.debit_ns = max(0, self.debit_ns - (now_ns - self.debited_ns)) + work_ns
+        self.debited_ns = now_ns
 
     def answered(self, took_ns: int) -> None:
         """One round trip; RFC 6298's estimator."""

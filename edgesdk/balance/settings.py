@@ -26,12 +26,23 @@ class Settings:
     # Choice.
     headroom: float = 0.3
     """Share of the time left that a local end leaves free, so that later groups find room."""
+    strain: float = 1.0
+    """Added to the headroom for each unit of utilisation above 0.8: who is always busy is wanted
+    by groups that have no choice."""
+    first_quotes: int = 1
+    content: float = 0.3
+    """An accepted place with more work in front than this share of the time left is compared with
+    that of a second peer."""
     quotes: int = 2
+    """Peers asked at once from the second round on."""
     rounds: int = 4
     deferrals: int = 2
     defer_ns: int = 80 * MS
     flexibility: float = 3.0
     """Exponent of a peer's number of residents in its weight: prefer the least flexible."""
+    idleness: float = 3.0
+    """Exponent of a peer's idle share in its weight. Backlogs are old news after a second; who is
+    idle on average stays so."""
     least_slack_ns: int = 20 * MS
     silence_ns: int = 20 * MS
 
