@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -57,12 +58,27 @@ class DoctorDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 @app.command()
 def doctor(
+    cluster: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Test the way to the cluster's other nodes instead."),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="With --cluster: a node to test; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """What works on this machine, why the rest does not, and the next step to take.
 
-    Ends with 0 where a model can run on frames, with 4 where no backend works, else with 1.
+    Ends with 0 where a model can run on frames, with 4 where no backend works, else with 1. With
+    --cluster: 0, or 8 where something between the nodes is broken.
     """
+    if cluster is not None:
+        from edgesdk.cli.doctor_cluster import examine_cluster
+
+        return examine_cluster(cluster, peer or [], as_json=as_json)
+    if peer:
+        raise typer.BadParameter("--peer is for --cluster BUNDLE")
     from edgesdk.records import encode_line
 
     document = examine()

@@ -64,7 +64,7 @@ class Administration:
     """A TLS server with bounded connections, frames and times. Start it once; any thread closes it.
 
     ``revoke`` (a newer revocation list, from anybody: the CA signed it) and ``who`` (who this is)
-    are there from the start.
+    are there from the start. about: what ``who`` says besides, such as ``data_port``.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Administration:
         handlers: Mapping[str, Handler],
         *,
         version: str = "",
+        about: Mapping[str, Any] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
         both: frozenset[Role] = frozenset({"node", "operator"})
@@ -83,6 +84,7 @@ class Administration:
             **handlers,
         }
         self._identity, self._version, self._seconds = identity, version, seconds
+        self._about = dict(about or {})
         self._context: tuple[int, ssl.SSLContext] | None = None
         self._hosts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -197,6 +199,7 @@ class Administration:
 
     def _who(self, caller: Caller, body: Any) -> dict[str, Any]:
         return {
+            **self._about,
             "node": self._identity.node_id,
             "number": self._identity.number,
             "version": self._version,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -23,11 +24,12 @@ from edgesdk.cluster.interfaces import addresses_to_use, local_networks, nearest
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo, Zeroconf
 
-__all__ = ["SERVICE", "Discovery", "Found", "browse", "read_txt"]
+__all__ = ["SERVICE", "Announced", "Discovery", "Found", "browse", "read_txt"]
 
 SERVICE = "_edgesdk._tcp.local."
 _SHOWN_DIGITS = 16
 _MAX_KNOWN = 2048
+_MAX_STRANGERS = 64
 _MAX_PENDING = 256
 _LOOK_SECONDS = 1.0
 _REMIND_LOOKS = 15
@@ -41,6 +43,16 @@ class Found:
 
     node_id: str
     addresses: tuple[str, ...]
+    port: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a TXT record says; *cluster* is the first 16 digits of a cluster's fingerprint."""
+
+    cluster: str
+    node_id: str
     port: int
     version: str
 
@@ -66,6 +78,7 @@ class Discovery:
         self._identity, self._listen, self._port = identity, listen, port
         self._found, self._version, self._look_seconds = found, version, look_seconds
         self._known: dict[str, Found] = {}
+        self._strangers: dict[tuple[str, str], Announced] = {}
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edgesdk-discovery", daemon=True)
@@ -85,6 +98,11 @@ class Discovery:
         """Every node of this cluster that was seen."""
         with self._lock:
             return list(self._known.values())
+
+    def strangers(self) -> list[Announced]:
+        """Nodes of other clusters that were seen, 64 at most: they are ignored otherwise."""
+        with self._lock:
+            return list(self._strangers.values())
 
     def _run(self) -> None:
         used: tuple[str, ...] = ()
@@ -149,18 +167,22 @@ class Discovery:
 
     def seen(self, properties: Mapping[bytes, bytes | None], addresses: list[str]) -> None:
         """A service has been resolved; nonsense, strangers and this node itself are ignored."""
-        read = read_txt(properties, self._identity.fingerprint)
-        if read is None or read[0] == self._identity.node_id:
+        said = read_txt(properties)
+        if said is None:
             return
-        node_id, port, version = read
+        if said.cluster != self._identity.fingerprint[:_SHOWN_DIGITS]:
+            with self._lock:
+                if len(self._strangers) < _MAX_STRANGERS:
+                    self._strangers[said.cluster, said.node_id] = said
+            return
         near = nearest_first(addresses[:16], local_networks())
-        if not near:
+        if said.node_id == self._identity.node_id or not near:
             return
-        node = Found(node_id, tuple(near), port, version)
+        node = Found(said.node_id, tuple(near), said.port, said.version)
         with self._lock:
-            if node_id not in self._known and len(self._known) >= _MAX_KNOWN:
+            if said.node_id not in self._known and len(self._known) >= _MAX_KNOWN:
                 return
-            self._known[node_id] = node
+            self._known[said.node_id] = node
         self._tell(node)
 
     def _tell(self, node: Found) -> None:
@@ -177,6 +199,8 @@ class _Session:
         from zeroconf import IPVersion, ServiceBrowser, Zeroconf
 
         self._owner = owner
+        # It logs tracebacks of sockets whose address has gone; that is followed here.
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._pending: dict[str, bool] = {}
         self._zeroconf: Zeroconf = Zeroconf(interfaces=list(addresses), ip_version=IPVersion.V4Only)
         try:
@@ -230,26 +254,24 @@ class _Session:
             self._pending.pop(name, None)
 
 
-def read_txt(
-    properties: Mapping[bytes, bytes | None], fingerprint: str
-) -> tuple[str, int, str] | None:
-    """Node id, control port and version from a TXT record; None if it is not this cluster's."""
+def read_txt(properties: Mapping[bytes, bytes | None]) -> Announced | None:
+    """What a TXT record says; None if that is nonsense."""
     try:
         said = {key: (properties.get(key) or b"").decode() for key in (b"cl", b"id", b"cp", b"v")}
     except UnicodeDecodeError:
         return None
-    shown, node_id, port = said[b"cl"], said[b"id"], said[b"cp"]
-    if shown != fingerprint[:_SHOWN_DIGITS] or NODE_ID.fullmatch(node_id) is None:
+    cluster, node_id, port = said[b"cl"], said[b"id"], said[b"cp"]
+    if re.fullmatch(r"[0-9a-f]{16}", cluster) is None or NODE_ID.fullmatch(node_id) is None:
         return None
     if not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         return None
-    return node_id, int(port), said[b"v"][:32]
+    return Announced(cluster, node_id, int(port), said[b"v"][:32])
 
 
-def browse(identity: Identity, seconds: float, *, listen: str = "0.0.0.0") -> list[Found]:  # noqa: S104
-    """The nodes of *identity*'s cluster that answer within *seconds*."""
-    looking = Discovery(identity, listen, None, found=lambda node: None)
+def browse(identity: Identity, seconds: float) -> tuple[list[Found], list[Announced]]:
+    """The nodes of *identity*'s cluster that answer within *seconds*; and those of others."""
+    looking = Discovery(identity, "0.0.0.0", None, found=lambda node: None)  # noqa: S104
     looking.start()
     threading.Event().wait(seconds)
     looking.close()
-    return looking.known()
+    return looking.known(), looking.strangers()

@@ -130,7 +130,11 @@ class Member:
                 version=__version__,
             )
         self.administration = Administration(
-            self.identity, control, self._handlers(), version=__version__
+            self.identity,
+            control,
+            self._handlers(),
+            version=__version__,
+            about={"data_port": self.data.address[1], "site": self.config.site},
         )
         try:
             self.data.start()

@@ -22,7 +22,7 @@ Address = tuple[str, int]
 
 def find_nodes(operator: Identity, seconds: float) -> list[Address]:
     """Control addresses of nodes on this LAN, by multicast DNS; waits *seconds*."""
-    return [(node.addresses[0], node.port) for node in browse(operator, seconds)]
+    return [(node.addresses[0], node.port) for node in browse(operator, seconds)[0]]
 
 
 def push(operator: Identity, addresses: Sequence[Address], der: bytes) -> list[PushRow]:

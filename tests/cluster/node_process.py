@@ -23,6 +23,7 @@ def tell(*words: Any) -> None:
 
 
 def main() -> None:
+    tell("started")
     bundle, host, port, *seeds = sys.argv[1:]
     identity = Identity.load(bundle)
 
