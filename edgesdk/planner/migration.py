@@ -61,7 +61,9 @@ class Rooms:
     of each resource. ``machine`` is the draft's placement; the fleet itself is only read.
     """
 
-    def __init__(self, fleet: RunningFleet, need: Floats, weight: Floats, open_to_all: Bools) -> None:
+    def __init__(
+        self, fleet: RunningFleet, need: Floats, weight: Floats, open_to_all: Bools
+    ) -> None:
         self.fleet = fleet
         self.need = need
         self.weight = weight

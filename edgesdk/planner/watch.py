@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.planner.running import NOWHERE, RunningFleet
+from edgesdk.planner.consolidation import find_saving
 from edgesdk.planner.migration import MachineKind, Move, Rooms, in_order_of_preference
+from edgesdk.planner.running import NOWHERE, RunningFleet
 
 __all__ = ["Boot", "Decisions", "WatchSettings", "Watcher"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-
-
-_TRIES = 24
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,14 @@ class WatchSettings:
     """
 
     overload: float = 0.9
-    react: float = 0.885
-    fill: float = 0.865
-    fill_late: float = 0.85
+    react: float = 0.888
+    fill: float = 0.87
+    fill_late: float = 0.865
     brim: float = 0.897
     horizon_s: float = 240.0
-    far_s: float = 2400.0
+    far_s: float = 600.0
     boot_s: float = 120.0
-    stay_s: float = 5400.0
+    stay_s: float = 2400.0
     moves_a_day: float = 0.45
     consider_every_s: float = 300.0
     paid_s: float = 1.0
@@ -99,6 +97,10 @@ class Watcher:
         """What to do now. The fleet is only read; the caller carries the decisions out."""
         self._earn(now_s, fleet)
         need = np.maximum(fleet.need, fleet.forecast(self.settings.horizon_s))
+        # What is too full already is judged by what was measured, not by what was smoothed.
+        over = fleet.sums(fleet.measured, fleet.machine) > self.settings.overload * fleet.capacity
+        hot = over.any(axis=1)[fleet.machine] & (fleet.machine != NOWHERE)
+        need[hot] = np.maximum(need[hot], fleet.measured[hot])
         rooms = Rooms(fleet, need, self._weight, fleet.there)
         steady = fleet.steady()
         self._fill = np.where(steady, self.settings.brim, self.settings.fill)
@@ -114,9 +116,7 @@ class Watcher:
         changed = np.flatnonzero(fleet.active & (rooms.machine != fleet.machine))
         moves = tuple(Move(int(s), int(rooms.machine[s])) for s in changed)
         self._allowance -= int((fleet.machine[changed] != NOWHERE).sum())
-        return Decisions(
-            tuple(draft.boots), moves, tuple(draft.releases), tuple(draft.degraded)
-        )
+        return Decisions(tuple(draft.boots), moves, tuple(draft.releases), tuple(draft.degraded))
 
     def _earn(self, now_s: float, fleet: RunningFleet) -> None:
         if self._then_s is not None:
@@ -211,7 +211,9 @@ class Watcher:
         draft.boots.append(Boot(machine, best))
         return machine
 
-    def _squeeze(self, waiting: list[int], fleet: RunningFleet, rooms: Rooms, draft: _Draft) -> None:
+    def _squeeze(
+        self, waiting: list[int], fleet: RunningFleet, rooms: Rooms, draft: _Draft
+    ) -> None:
         """No machine may be had: streams go where they do the least harm, at a lower rate."""
         for stream in waiting:
             found = int(fleet.machine[stream])
@@ -232,45 +234,26 @@ class Watcher:
         later = Rooms(fleet, far, self._weight, rooms.takes)
         for stream in np.flatnonzero(fleet.active & (rooms.machine != fleet.machine)):
             later.put(int(stream), int(rooms.machine[stream]))
-        counts = np.bincount(later.machine[fleet.active & (later.machine != NOWHERE)],
-                             minlength=len(fleet.there))  # fmt: skip
+        here = later.machine[fleet.active & (later.machine != NOWHERE)]
+        counts = np.bincount(here, minlength=len(fleet.there))
         candidates = np.flatnonzero(rooms.takes & fleet.there)
+        candidates = candidates[[self._may_go(now_s, fleet, int(m)) for m in candidates]]
         worth = fleet.price[candidates] / np.maximum(counts[candidates], 1)
-        settled = now_s - fleet.moved_s >= settings.stay_s
-        tries = 0
-        for machine in candidates[np.argsort(-worth, kind="stable")]:
-            count = int(counts[machine])
-            if count > self._allowance or not self._may_go(now_s, fleet, int(machine)):
-                continue
-            if tries == _TRIES:
-                break
-            tries += 1
-            moved = self._empty(int(machine), later, settled)
-            if moved is None or len(moved) > self._allowance:
-                continue
-            for stream, target in moved.items():
-                rooms.put(stream, target)
-            rooms.takes[machine] = False
-            draft.releases.append(int(machine))
+        found = find_saving(
+            later,
+            candidates[np.argsort(-worth, kind="stable")],
+            self.kinds,
+            share=self._fill_late,
+            settled=now_s - fleet.moved_s >= settings.stay_s,
+            most_moves=self._allowance,
+            exchange=True,
+        )
+        if found is None:
             return
-
-    def _empty(self, machine: int, later: Rooms, settled: Bools) -> dict[int, int] | None:
-        """Where its streams, and those that make room for them, would go; None if they cannot."""
-        streams = later.streams_on(machine)
-        if not settled[streams].all():
-            return None
-        mark = len(later.moved)
-        later.takes[machine] = False
-        size = (later.need[streams] / self._capacity.max(axis=0)).max(axis=1)
-        for stream in streams[np.argsort(-size, kind="stable")]:
-            target = later.best(int(stream), self._fill_late)
-            if target != NOWHERE:
-                later.put(int(stream), target)
-            elif not later.make_room(int(stream), self._fill_late, settled):
-                later.undo(mark)
-                later.takes[machine] = True
-                return None
-        return {stream: int(later.machine[stream]) for stream, _ in later.moved[mark:]}
+        for stream, target in found.targets.items():
+            rooms.put(stream, target)
+        draft.boots += [Boot(machine, kind) for machine, kind in found.boots]
+        draft.releases += found.releases
 
     def _may_go(self, now_s: float, fleet: RunningFleet, machine: int) -> bool:
         """Whether it has been paid for and used up: its hour is nearly over."""

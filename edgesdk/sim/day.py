@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.migration import MachineKind
+from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.watch import Decisions
 from edgesdk.sim.day_world import MINUTES, Day
 

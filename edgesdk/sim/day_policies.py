@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.migration import MachineKind, Move, in_order_of_preference
+from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.watch import Boot, Decisions
 
 __all__ = ["PaperRules", "Static"]
