@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _MAX_QUEUED = 64
 _MAX_QUEUED_BYTES = 24 << 20
+_IDLE_SECONDS = 60.0
 _PROBE_SECONDS = 1.0
 _SHORTEST_PROBE_SECONDS = 0.25  # a call in a hurry must not give the peer up for others
 # After a failed attempt others fail with its cause, so that a dead peer costs one attempt a period.
@@ -128,9 +129,12 @@ class PeerLink:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._queue or self._broken or self._closing):
-                    self._wake.wait()
-                broken, self._broken = self._broken, False
+                idle = False
+                while not (self._queue or self._broken or self._closing or idle):
+                    # without a session there is nothing to be given up
+                    woken = self._wake.wait(_IDLE_SECONDS if self._session else None)
+                    idle = not woken and not self._calls
+                broken, self._broken = self._broken or idle, False
                 delivery = self._take()
             if broken or self._closing:
                 self._drop_session()
