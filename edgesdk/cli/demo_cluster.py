@@ -11,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesdk.cli.scenes import Scene
+from edgesdk.errors import EdgeError
 
 if TYPE_CHECKING:
     from edgesdk.cluster.survey import Surveyor
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "DemoCluster"]
 
 _STOP_S = 4.0
-_ASK_S = 1.0
+_ASK_S = 2.0
 _AGAIN_S = 3.0  # from the death of a node to its restart: long enough to be seen
 
 
@@ -47,16 +49,13 @@ class Agent:
 
     @property
     def video(self) -> Path:
-        """Its scene; hard links to it are what the camera plays in the two halves."""
+        """Its scene."""
         return self.folder / "scene.mp4"
 
     @property
     def still(self) -> Path:
         """What the camera shows while the nodes get ready: nothing that moves."""
         return self.folder / "still.mp4"
-
-    def playing(self, part: str) -> Path:
-        return self.folder / f"{part}.mp4"
 
     @property
     def results(self) -> Path:
@@ -91,15 +90,18 @@ class DemoCluster:
         self._web = web
         self._cache = cache
         self._part = "still"
+        self._frames = "cluster"
         self.folder = Path()
         self.agents: list[Agent] = []
 
     def __enter__(self) -> DemoCluster:
         from edgesdk.cluster.authority import Authority
+        from edgesdk.cluster.identity import Identity
 
         self.folder = Path(tempfile.mkdtemp(prefix="edgesdk-demo-"))
         try:
             authority = Authority.create(self.folder / "operator", "demo")
+            self._operator = Identity.load(authority.operator_bundle)
             ports = _free_ports(2 * len(self._scenes))
             for index, scene in enumerate(self._scenes):
                 folder = self.folder / scene.name
@@ -123,17 +125,17 @@ class DemoCluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def surveyor(self) -> Surveyor:
-        """What asks all agents how they are, as the cluster's operator."""
-        from edgesdk.cluster.administration import administer
-        from edgesdk.cluster.identity import Identity
+        """What asks all agents how they are."""
         from edgesdk.cluster.survey import Surveyor
 
-        identity = Identity.load(self.folder / "operator" / "operator.bundle")
-        return Surveyor(
-            lambda address, verb, body: administer(identity, address, verb, body, timeout=_ASK_S),
-            identity.fingerprint,
-            [agent.address for agent in self.agents],
-        )
+        addresses = [agent.address for agent in self.agents]
+        return Surveyor(self._ask, self._operator.fingerprint, addresses)
+
+    def _ask(self, address: tuple[str, int], verb: str, body: Any) -> Any:
+        """As the cluster's operator."""
+        from edgesdk.cluster.administration import administer
+
+        return administer(self._operator, address, verb, body, timeout=_ASK_S)
 
     def start(self) -> None:
         """Starts every agent, in front of a scene that stands still; the videos must be there."""
@@ -155,19 +157,27 @@ class DemoCluster:
                 self._start(agent)
         return died
 
-    def play(self, *, together: bool) -> None:
-        """Starts all scenes from their beginning. Not *together*: no frame leaves its node.
+    def play(self) -> None:
+        """Starts all scenes, each from its beginning, over and over."""
+        self._part = "scene"
+        self._reload()
 
-        The agents go on with their models loaded.
-        """
-        self._part = "with-cluster" if together else "without-cluster"
+    def separate(self) -> None:
+        """From now on no frame leaves its node; cameras and models go on as they are."""
+        self._frames = "node"
+        self._reload()
+
+    def _reload(self) -> None:
+        """Has all agents read their files again; returns when they have, or were given up."""
         for agent in self.agents:
-            if not agent.playing(self._part).exists():
-                os.link(agent.video, agent.playing(self._part))
             self._write_config(agent)
-            if agent.process is not None:
-                with suppress(ProcessLookupError):
-                    agent.process.send_signal(signal.SIGHUP)
+        running = [agent for agent in self.agents if agent.process is not None]
+        with ThreadPoolExecutor(len(self.agents)) as pool:
+            for asked in [
+                pool.submit(self._ask, agent.address, "reload", None) for agent in running
+            ]:
+                with suppress(EdgeError):  # it is frozen, or has just been killed
+                    asked.result()
 
     def stop(self) -> None:
         """Asks all to end, and sees to it that they do."""
@@ -202,7 +212,7 @@ class DemoCluster:
 
     def _write_config(self, agent: Agent) -> None:
         scene = agent.scene
-        frames = "node" if self._part == "without-cluster" else "cluster"
+        video = agent.folder / f"{self._part}.mp4"
         lines = [
             "schema = 1",
             "[node]",
@@ -215,8 +225,8 @@ class DemoCluster:
             f'listen = "127.0.0.1:{agent.control}"',
             f'data = "127.0.0.1:{agent.data}"',
             f"[cameras.{scene.name}]",
-            f"uri = {_text(f'file:{agent.playing(self._part)}?loop=1')}",
-            f'frames = "{frames}"',
+            f"uri = {_text(f'file:{video}?loop=1')}",
+            f'frames = "{self._frames}"',
             "[apps.people]",
             'app = "edgesdk.cli.street:people"',
             f"cameras = [{_text(scene.name)}]",

@@ -27,6 +27,7 @@ __all__ = ["Watch", "await_members", "run_halves"]
 
 _REFRESH_S = 0.25
 _READY_S = 60.0
+_SCENES_S = 6.0
 
 
 class Watch:
@@ -114,9 +115,11 @@ def run_halves(
             live = stack.enter_context(
                 Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
             )
-        for half, together in enumerate((True, False)):
+        _begin_scenes(cluster, watch)
+        for half in (0, 1):
+            if half == 1:
+                cluster.separate()
             collector.begin(half, time.time_ns())
-            cluster.play(together=together)
             began = time.monotonic()
             end = began + half_s
             while not interrupts.asked.wait(min(_REFRESH_S, max(0.0, end - time.monotonic()))):
@@ -131,6 +134,22 @@ def run_halves(
                     break
             if interrupts.asked.is_set():
                 return
+
+
+def _begin_scenes(cluster: DemoCluster, watch: Watch) -> None:
+    """Returns once every camera shows its scene: to open a video takes a process of its own."""
+    before = _incarnations(watch)
+    cluster.play()
+    end = time.monotonic() + _SCENES_S
+    while time.monotonic() < end and not interrupts.asked.wait(0.05):
+        now = _incarnations(watch)
+        if all(now.get(camera, 0) > number for camera, number in before.items()):
+            return
+
+
+def _incarnations(watch: Watch) -> dict[str, int]:
+    streams = [stream for member in watch.newest.values() for stream in member.streams]
+    return {stream.camera: stream.incarnation for stream in streams}
 
 
 def _tell_deaths(cluster: DemoCluster, quiet: bool) -> None:

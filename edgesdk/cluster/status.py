@@ -69,11 +69,12 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One application on one camera: how the frames that passed its gate ended.
 
-    ``passed = ok + late + dropped + failed + open`` at every moment.
+    *incarnation* counts the connections to the camera. ``passed = ok + late + dropped + failed + open`` at every moment.
     """
 
     app: str
     camera: str
+    incarnation: Count = 0
     captured: Count = 0
     passed: Count = 0
     ok: Count = 0

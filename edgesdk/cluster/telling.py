@@ -83,7 +83,8 @@ def _groups(member: Member) -> GroupCounts:
 def _streams(member: Member) -> list[StreamStatus]:
     assert member.node is not None
     found = []
-    for app, summary in member.node.summary().applications.items():
+    now = member.node.snapshot()
+    for app, summary in now.applications.items():
         for camera, one in summary.cameras.items():
             frames = one.frames
             ended = frames.ok + frames.late + frames.dropped + frames.failed
@@ -91,6 +92,7 @@ def _streams(member: Member) -> list[StreamStatus]:
                 StreamStatus(
                     app=app,
                     camera=camera,
+                    incarnation=now.cameras[camera].incarnations if camera in now.cameras else 0,
                     captured=frames.captured,
                     passed=frames.passed,
                     ok=frames.ok,

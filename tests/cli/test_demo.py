@@ -50,25 +50,51 @@ def test_demo_leaves_a_summary_results_and_a_picture(
     finished: dict[str, Any], folder: Path, records: Any
 ) -> None:
     assert finished["command"] == "demo"
-    one = finished["applications"]["people"]["cameras"]["street"]
-    frames = one["frames"]
-    assert frames["captured"] > 100
-    assert frames["captured"] == frames["skipped_sample"] + frames["held"] + frames["passed"]
-    assert frames["ok"] > 0.8 * frames["passed"] > 30
-    assert finished["inferences"]["person-ssdlite"] >= frames["ok"]
-    assert one["outputs"]["people"]["total"] >= 1
+    cameras = finished["applications"]["people"]["cameras"]
+    assert cameras.keys() == {"street", "crossing", "hall", "garden"}
+    passed = overrun = 0
+    for one in cameras.values():
+        frames = one["frames"]
+        assert frames["captured"] > 100
+        assert frames["captured"] == frames["skipped_sample"] + frames["held"] + frames["passed"]
+        ended = frames["ok"] + frames["late"] + frames["dropped"] + frames["failed"]
+        assert frames["passed"] == ended
+        passed += frames["passed"]
+        overrun += one["dropped_by_reason"].get("overrun", 0)
+    assert finished["accounted"] is True
+    people = sum(one["outputs"]["people"]["total"] for one in cameras.values() if one["outputs"])
+    assert people >= 1
     found = records(folder / finished["results"])
-    overrun = one["dropped_by_reason"].get("overrun", 0)
-    assert len(found) == frames["passed"] - overrun
+    assert len(found) == passed - overrun
+    assert len({record["id"] for record in found}) == len(found)
     picture = (folder / finished["picture"]).read_bytes()
     assert picture.startswith(b"\xff\xd8")
 
     again = demo(folder, "--duration", "1")
-    out, errors = again.communicate(timeout=60)
+    out, errors = again.communicate(timeout=100)
     assert again.returncode == 0, errors
     assert "people on street" in out
+    assert "emulated accelerators" in out
+    assert "every frame is accounted for" in out
     assert "\x1b" not in out + errors  # no terminal, no colours or cursor movements
     assert len(records(folder / "results.jsonl")) < len(found)
+
+
+def test_demo_shows_its_halves_side_by_side(finished: dict[str, Any]) -> None:
+    together, alone = finished["with_cluster"], finished["without_cluster"]
+    for half in (together, alone):
+        ended = half["ok"] + half["late"] + half["dropped"] + half["failed"]
+        assert half["passed"] == ended > 30
+        assert half["goodput"] == pytest.approx(half["ok"] / half["passed"])
+        assert half["by_camera"].keys() >= {"street", "crossing"}
+    assert together["ok"] > 0.8 * together["passed"]
+    assert together["goodput"] > alone["goodput"]
+    assert together["elsewhere"] > 0
+    assert alone["elsewhere"] == 0  # from there on no frame left its node
+    assert finished["accelerators"] == "emulated"
+    nodes = finished["nodes"].values()
+    assert sum(node["offloaded"] for node in nodes) > 0
+    assert sum(node["received"] for node in nodes) > 0
 
 
 def test_ctrl_c_is_the_demos_normal_end(
@@ -82,7 +108,10 @@ def test_ctrl_c_is_the_demos_normal_end(
     out, errors = process.communicate(timeout=10)
     assert process.returncode == 0, errors
     assert time.monotonic() - asked < 2.0
-    assert json.loads(out)["applications"]["people"]["cameras"]["street"]["frames"]["ok"] > 0
+    document = json.loads(out)
+    cameras = document["applications"]["people"]["cameras"].values()
+    assert sum(one["frames"]["ok"] for one in cameras) > 0
+    assert document["accounted"] is True
 
 
 def test_demo_overwrites_nothing_that_is_not_its_own(tmp_path: Path) -> None:
