@@ -72,13 +72,14 @@ class Offload(msgspec.Struct, frozen=True, kw_only=True):
     *origin* is that one's name. *codec*: what compressed the pictures; None: they travelled raw.
     *wire_ns*: what the way there and back took. *differs*: what of that which makes bytes was not
     as on the origin (``variant``, ``backend``, ``backend version``, ``executed on``, ``hardware``,
-    ``precision``, ``wire codec``); empty: the origin's own session would have given the same bytes.
+    ``precision``, ``wire codec``); empty: the origin's own session would have given the same bytes;
+    None: the origin never had one to compare with.
     """
 
     origin: str
     codec: str | None
     wire_ns: Nanoseconds
-    differs: list[str] = []
+    differs: list[str] | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -427,12 +427,12 @@ class Node:
         request, ran = outcome.request, outcome.execution
         assert request is not None
         assert ran is not None
-        mine = self.residency.models.get(request.model.card.digest)
+        mine = self.residency.executions.get(request.model.card.digest)
         offload = Offload(
             origin=self.name,
             codec=ran.codec,
             wire_ns=outcome.times.wire,
-            differs=[] if mine is None else ran.differences(mine.execution(self.name)),
+            differs=None if mine is None else ran.differences(mine),
         )
         return provenance(
             stage.planned,

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from edgesdk.errors import Cancelled, EdgeError, UsageError
 from edgesdk.models import ModelCard
 from edgesdk.runtime.emulated import EmulatedDevice, StandInModel
+from edgesdk.runtime.execution import Execution
 from edgesdk.runtime.sessions import KnownModel, LoadedModel, Sessions
 from edgesdk.runtime.wiring import BATCHES, Wiring
 
@@ -28,7 +29,8 @@ Loaded = Callable[["LoadedModel | EdgeError"], None]
 class Residency:
     """Loads and unloads models while the node runs. Thread-safe.
 
-    ``models``, by card digest, is replaced and never changed. *limit*: how many it may hold, as
+    ``models``, by card digest, is replaced and never changed; so is ``executions``, which has what
+    each model that was ever loaded runs as. *limit*: how many it may hold, as
     an accelerator's memory does; None is no limit. What the node's own applications need is held
     whatever the limit says, unless it can be done *elsewhere*, by other nodes. *device*: an
     emulated one that all of them run on; it has a limit of its own.
@@ -44,6 +46,7 @@ class Residency:
         device: EmulatedDevice | None = None,
     ) -> None:
         self.models: Mapping[str, LoadedModel] = {}
+        self.executions: Mapping[str, Execution] = {}
         self._elsewhere = elsewhere
         self._sessions = sessions
         self._wiring = wiring
@@ -90,6 +93,7 @@ class Residency:
             with self._lock:
                 self._took_ns[card.digest] = time.monotonic_ns() - began
                 self.models = {**self.models, card.digest: found}
+                self.executions = {**self.executions, card.digest: found.execution()}
             return found
 
     def own(

@@ -119,10 +119,21 @@ def _operators(now: NodeSnapshot) -> Iterator[Metric]:
     inferences = _counter("inferences", "Frames and crops that a model ran on.", ["model"])
     for model, count in now.inferences.items():
         inferences.add_metric([model], count)
+    requests = _counter(
+        "requests",
+        "Inference requests by where they were done: here, here for another node, elsewhere; and "
+        "second results of what was done twice.",
+        ["where"],
+    )
+    placed = now.placed
+    requests.add_metric(["here"], placed.executed - placed.received)
+    requests.add_metric(["here_for_others"], placed.received)
+    requests.add_metric(["elsewhere"], placed.offloaded)
+    requests.add_metric(["twice"], placed.duplicates)
     depth = _gauge("queue_depth", "Entries that wait in a queue.", ["queue"])
     for queue, waiting in now.queues.items():
         depth.add_metric([queue], waiting)
-    yield from (seconds, inferences, depth)
+    yield from (seconds, inferences, requests, depth)
 
 
 def _sinks(now: NodeSnapshot) -> Iterator[Metric]:

@@ -258,3 +258,5 @@ def test_a_model_that_has_no_room_here_is_run_by_the_peer(cards: Any, peer: Peer
     assert len(held) == 1
     assert frames_of(node).ok == len(there) > 10
     assert {p["executed_on"] for p in there[10]["provenance"]} == {"peer/onnxruntime:CPU"}
+    differs = {p["card"]: p["offload"]["differs"] for p in there[10]["provenance"]}
+    assert sorted(map(str, differs.values())) == ["None", "[]"]
