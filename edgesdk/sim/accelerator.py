@@ -13,7 +13,6 @@ from edgesdk.sim.hardware import MODELS
 __all__ = ["Accelerator"]
 
 _GRACE_NS = 100_000_000  # after which the scheduler forgets a reservation
-_DAY_NS = 86_400 * 10**9
 _MEMORY_NS = 5e9  # of the utilisation
 
 
@@ -32,15 +31,13 @@ class Accelerator:
         self._costs = costs
         self._ended = ended
         self._sched = Scheduler(
-            max_streams=len(MODELS),
+            max_streams=1,
             max_models=len(MODELS),
             max_apps=1,
             max_jobs=1024,
             max_reservations=256,
         )
-        self._app = self._sched.add_app()
         self._slots: dict[int, int] = {}
-        self._streams: dict[int, int] = {}
         self.residents: list[int] = []
         """Indices in MODELS."""
         for model in residents:
@@ -72,17 +69,11 @@ class Accelerator:
         return self._costs[model][items - 1]
 
     def submit(self, job: int, model: int, items: int, deadline_ns: int) -> None:
-        """A job without a promise: dropped when it could not end in time any more."""
-        now = self._engine.now
-        if model not in self._streams:
-            self._streams[model] = self._sched.add_stream(
-                self._app, self._slots[model], period_ns=0, deadline_ns=_DAY_NS, depth=256
-            )
-        self._add_work(job, self._costs[model][items - 1])
-        self._sched.submit(
-            self._streams[model], job, items=items, deadline_ns=deadline_ns, now_ns=now
-        )
-        self._continue()
+        """A job that comes without having asked: it ends in time or is dropped, at once or, where
+        promises to others push it out, later."""
+        promise = self.reserve(model, items, self._engine.now, deadline_ns)
+        if promise is None or not self.claim(promise, job):
+            self._ended(job, False)
 
     def quote(self, model: int, items: int, release_ns: int, deadline_ns: int) -> int | None:
         if model not in self.residents:

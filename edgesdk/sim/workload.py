@@ -19,8 +19,6 @@ from edgesdk.sim.seeded import seeded
 __all__ = ["Arrival", "Crash", "NodeSpec", "Workload", "draw", "mix_of", "regroup"]
 
 _S = 1_000_000_000
-_COMFORTABLE = 0.6
-"""A node is given a model at first if a group takes at most this part of the deadline."""
 
 
 class Arrival(NamedTuple):
@@ -140,10 +138,10 @@ def _applications(parameters: Parameters, number: int) -> tuple[int, ...]:
 def _residents(
     parameters: Parameters, service: Service, kinds: list[int], models: list[tuple[int, ...]]
 ) -> list[NodeSpec]:
-    """Each node holds the models of its own camera that it serves comfortably, then, where slots
-    are left, the most popular others."""
+    """Each node holds the models of its own camera that it can serve in time when idle, then,
+    where slots are left, others by popularity."""
     nodes = []
-    comfortable = _COMFORTABLE * parameters.deadline_ms * 1e6
+    time_left = parameters.deadline_ms * 1e6 - (parameters.group - 1) / parameters.fps * _S
     for number, (kind, own) in enumerate(zip(kinds, models, strict=True)):
         slots = KINDS if parameters.everywhere else CLASSES[kind].slots
         random = seeded(parameters.seed, "residents", number)
@@ -153,7 +151,7 @@ def _residents(
             others.append(random.choices(left, [MODELS[m].popularity for m in left])[0])
             left.remove(others[-1])
         costs = service.costs[kind]
-        fast = [m for m in (*own, *others) if costs[m][parameters.group - 1] <= comfortable]
+        fast = [m for m in (*own, *others) if costs[m][parameters.group - 1] <= time_left]
         slow = sorted((m for m in range(KINDS) if m not in fast), key=lambda m: (costs[m][0], m))
         held = (fast + slow)[:slots]
         nodes.append(NodeSpec(kind, number // parameters.region, own, own, tuple(held)))
