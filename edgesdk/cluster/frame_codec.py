@@ -70,19 +70,14 @@ def encode_pictures(
     jpeg = None if codec == RAW else _jpeg_of(codec)
     if not 0 < len(pictures) <= MAX_PICTURES:
         raise ValueError(f"a group has 1 to {MAX_PICTURES} pictures, not {len(pictures)}")
-    headers, parts = [], []
     for pixels in pictures:
-        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
-            raise ValueError(
-                f"a picture is u8 H x W or H x W x C, not {pixels.dtype} {pixels.shape}"
-            )
-        channels = pixels.shape[2] if pixels.ndim == 3 else 0
-        if channels not in (0, 1, 3) or max(pixels.shape[:2]) > MAX_SIDE:
-            raise ValueError(f"a picture of shape {pixels.shape} cannot be sent")
-        part = pixels.tobytes() if jpeg is None else _encoded(pixels, jpeg)
-        headers.append(Picture(pixels.shape[0], pixels.shape[1], channels, len(part)))
-        parts.append(part)
-    return tuple(headers), parts
+        _check_picture(pixels)
+    parts = [p.tobytes() if jpeg is None else _encoded(p, jpeg) for p in pictures]
+    headers = tuple(
+        Picture(p.shape[0], p.shape[1], p.shape[2] if p.ndim == 3 else 0, len(part))
+        for p, part in zip(pictures, parts, strict=True)
+    )
+    return headers, parts
 
 
 def decode_parts(
@@ -145,6 +140,15 @@ def _jpeg_of(codec: str) -> _Jpeg:
     if found is None:
         raise WireError(f"no codec {codec[:32]!r}; there are raw, jpeg-1 to jpeg-100")
     return _Jpeg(int(found["quality"]), "BGR" if found["bgr"] else "RGB")
+
+
+def _check_picture(pixels: NDArray[np.uint8]) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
+        found = f"{pixels.dtype} {pixels.shape}"
+        raise ValueError(f"a picture is u8 H x W or H x W x C, not {found}")
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if channels not in (1, 3) or max(pixels.shape[:2]) > MAX_SIDE:
+        raise ValueError(f"a picture of shape {pixels.shape} cannot be sent")
 
 
 def _shape_of(picture: Picture) -> tuple[int, ...]:
