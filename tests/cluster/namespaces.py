@@ -7,18 +7,22 @@ is told: what crosses a cut link is lost in silence, as behind a broken switch.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from itertools import count
 from types import TracebackType
+from typing import Any
 
 import pytest
 
 __all__ = ["Lan", "lan_possible", "needs_namespaces"]
 
 _PREFIX = "edget"
+_NEWNET = 0x40000000
 _numbers = count(1)
 
 
@@ -58,7 +62,9 @@ class Lan:
                 *("ip", "-n", self._switch, "link", "add", "lan", "type", "bridge"),
                 *("mcast_snooping", "0", "forward_delay", "0"),
             )
-            _run("ip", "-n", self._switch, "link", "set", "lan", "up")
+            _run("ip", "-n", self._switch, "addr", "add", f"{self._net}.254/24", "dev", "lan")
+            for device in ("lo", "lan"):
+                _run("ip", "-n", self._switch, "link", "set", device, "up")
             for host in range(1, self.hosts + 1):
                 self._plug(host)
         except BaseException:
@@ -80,6 +86,26 @@ class Lan:
     def inside(self, host: int, command: Sequence[str]) -> list[str]:
         """*command* as it runs on *host*: the process that it starts is *command*'s own."""
         return ["nsenter", f"--net=/run/netns/{self._namespace(host)}", *command]
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """*function*'s result, run by a thread that stands at the switch and reaches every host."""
+        found: list[Any] = []
+
+        def run() -> None:
+            with open(f"/run/netns/{self._switch}") as space:
+                if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), _NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            try:
+                found.append(function())
+            except Exception as error:
+                found.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
 
     def cut(self, host: int) -> None:
         """From now on nothing reaches *host* and nothing leaves it; no interface goes down."""
