@@ -39,6 +39,7 @@ class InstanceType(msgspec.Struct, frozen=True):
     usd_per_hour: Annotated[
         float, msgspec.Meta(ge=0, le=1e6, description="dollars an hour, 0 or more")
     ]
+    limit: Count | None = None
 
 
 class ScenarioClass(msgspec.Struct, frozen=True):
@@ -114,6 +115,7 @@ def scenario_problem(
             kind.name,
             (round(kind.cores * 1_000_000), round(kind.mem_gb * 1_000_000)),
             round(kind.usd_per_hour * 1_000_000),
+            kind.limit,
         )
         for kind in scenarios.instance_types
         if all_types or kind.name in scenario.types

@@ -44,7 +44,15 @@ def sizes(items: Items) -> Floats:
 
 def _deviation(items: Items) -> Floats:
     share = sizes(items)
-    return share.max(axis=1) - share.min(axis=1)
+    found: Floats = share.max(axis=1) - share.min(axis=1)
+    return found
+
+
+def _evenness(items: Items) -> Floats:
+    """Descending, so that items whose needs are in the machine's own proportion come first."""
+    share = np.maximum(sizes(items), 1e-9)
+    found: Floats = -np.log(share.max(axis=1) / share.min(axis=1))
+    return found
 
 
 ORDERS: dict[str, Callable[[Items], Floats]] = {
@@ -54,8 +62,14 @@ ORDERS: dict[str, Callable[[Items], Floats]] = {
     "first": lambda items: sizes(items)[:, 0],
     "last": lambda items: sizes(items)[:, -1],
     "deviation": _deviation,
+    "ordered deviation": _evenness,
 }
-"""By what kinds are sorted, descending, before first fit."""
+"""By what kinds are sorted, descending, before first fit.
+
+The last two are variants of the first fit by ordered deviation of Han, Diehr and Cook (1994), whose
+rule is not public in full: by the difference of the largest and the smallest share of a machine,
+large ones first; and by their ratio, even ones first. The second reproduces the paper's tables.
+"""
 
 
 def _cheapest(items: Items, candidates: Ints, item: int, waiting: Ints) -> int:
