@@ -34,6 +34,8 @@ DOCUMENTS = {
     "bench": "edgesdk.cli.bench:BenchDocument",
     "sim": "edgesdk.sim.documents:SimDocument",
     "profile": "edgesdk.profiling.document:Profile",
+    "plan": "edgesdk.planner.documents:PlanDocument",
+    "plan-paper": "edgesdk.planner.documents:PaperDocument",
     "models-list": "edgesdk.models.documents:ModelsDocument",
     "models-show": "edgesdk.models.documents:ModelDocument",
     "models-add": "edgesdk.models.documents:ModelDocument",
@@ -47,6 +49,7 @@ DOCUMENTS = {
     "model-card": "edgesdk.models.schema:CardDocument",
     "model-golden": "edgesdk.models.golden:GoldenDocument",
     "config": "edgesdk.config:Config",
+    "plan-input": "edgesdk.planner.plan_entries:PlanInput",
 }
 """The documents by name: those edgesdk writes, and last those it reads."""
 
@@ -196,7 +199,7 @@ def _output() -> dict[str, Any]:
 
 
 def _custom_type(kind: type[Any]) -> dict[str, Any]:
-    forms = {"Duration": DURATION_FORM, "ListenAddress": LISTEN_FORM}
+    forms = {"Duration": DURATION_FORM, "Latency": DURATION_FORM, "ListenAddress": LISTEN_FORM}
     if kind.__name__ in forms:
         return {"type": "string", "description": forms[kind.__name__]}
     if kind is object:

@@ -39,6 +39,7 @@ _COMMANDS = {
     "models": _Command("edgesdk.cli.models", "List, pull, add, show and verify models."),
     "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
     "cluster": _Command("edgesdk.cli.cluster", "Make a cluster, give and take bundles, watch it."),
+    "plan": _Command("edgesdk.cli.plan", "Which machine runs which stream, at the least cost."),
     "profile": _Command("edgesdk.cli.profile", "Measure what applications need."),
     "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
     "sim": _Command("edgesdk.cli.sim", "Simulate a cluster of cameras, policy beside policy."),
