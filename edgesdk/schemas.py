@@ -53,7 +53,7 @@ DOCUMENTS = {
 }
 """The documents by name: those edgesdk writes, and last those it reads."""
 
-_READ = ("assignment", "model-card", "model-golden", "config")
+_READ = ("assignment", "model-card", "model-golden", "config", "plan-input")
 
 _MARKUP = re.compile(r"(?::\w+:)?`+~?([^`]*)`+")
 _REF = "#/$defs/{name}"
