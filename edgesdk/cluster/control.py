@@ -26,6 +26,8 @@ __all__ = ["MAX_MESSAGE", "Control", "Failure", "Hello", "Limits", "Peer"]
 _log = logging.getLogger(__name__)
 
 _LATE_NS = 20_000_000
+_BUSY_NS = 20_000_000
+_LOOK_UP_SECONDS = 30.0
 _BATCH = 64
 _MAX_FAILURES = 256
 
@@ -82,7 +84,8 @@ class Control:
         )
         self._woken = True
         self._newer = False
-        self._closing = False
+        self._end = threading.Event()
+        self._following_ns = now
         self._thread = threading.Thread(target=self._run, name="edgesdk-control", daemon=True)
         identity.revocations.subscribe(self._revoked)
         self.identity = identity
@@ -100,9 +103,9 @@ class Control:
         """Says good-bye to every peer and ends the thread; no callback comes after."""
         self.identity.revocations.unsubscribe(self._revoked)
         with self._lock:
-            if self._closing:
+            if self._end.is_set():
                 return
-            self._closing = True
+            self._end.set()
         self._knock()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(5)
@@ -116,7 +119,7 @@ class Control:
     def reach(self, host: str, port: int, *, forever: bool = False) -> None:
         """Try to meet the node at this address: for ever (a seed), or for 15 minutes (a hint).
 
-        A name is looked up, in a thread of its own, each time it is reached.
+        A name is looked up in a thread of its own; that of a seed every 30 s, for it may move.
         """
         try:
             address = (str(ipaddress.ip_address(host)), port)
@@ -146,7 +149,7 @@ class Control:
         True promises nothing: a datagram may be lost. Raises ValueError for one that is too long.
         """
         with self._lock:
-            if self._closing:
+            if self._end.is_set():
                 return False
             sent = self._links.send(number, data, time.monotonic_ns())
             self._flush()
@@ -187,19 +190,13 @@ class Control:
             }
 
     def _look_up(self, host: str, port: int, forever: bool) -> None:
-        wait = 1.0
-        while not self._closing:
-            try:
+        while True:
+            with contextlib.suppress(OSError):
                 found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
-            except OSError:
-                if not forever:
-                    return
-                time.sleep(wait)
-                wait = min(60.0, wait * 2)
-                continue
-            for *_, name in found[:4]:
-                self.reach(str(name[0]), port, forever=forever)
-            return
+                for *_, name in found[:4]:
+                    self.reach(str(name[0]), port)
+            if not forever or self._end.wait(_LOOK_UP_SECONDS):
+                return
 
     def _revoked(self) -> None:
         self._newer = True
@@ -214,37 +211,40 @@ class Control:
         poll.register(self._socket.fileno(), select.POLLIN | select.POLLERR)
         poll.register(self._rung.fileno(), select.POLLIN)
         timer_ns: int | None = None
-        tick_ns = time.monotonic_ns()
-        while not self._over():
-            due = tick_ns if timer_ns is None else min(tick_ns, timer_ns)
+        while not self._end.is_set():
+            due = self._following_ns if timer_ns is None else min(self._following_ns, timer_ns)
             wait_ns = 0 if self._woken else max(0, due - time.monotonic_ns())
             ready = {number for number, _ in poll.poll(-(-wait_ns // 1_000_000))}
-            if self._over():
+            if self._end.is_set():
                 return
             now = time.monotonic_ns()
             late = max(0, now - due)
+            if late > _LATE_NS:
+                with self._lock:
+                    self._links.excuse(late)
             if self._woken or late > _LATE_NS or (timer_ns is not None and now >= timer_ns):
                 self._woken = False
                 timer_ns = self._ask_timer(now, late)
             try:
-                tick_ns = self._step(ready)
+                self._step(ready)
             except Exception:
                 # Whatever a stranger has found: the others must not pay for it.
                 _log.exception("the control plane met a bug in edgesdk")
-                tick_ns = time.monotonic_ns() + 250_000_000
+                self._following_ns = time.monotonic_ns() + 250_000_000
 
-    def _over(self) -> bool:
-        return self._closing
-
-    def _step(self, ready: set[int]) -> int:
-        if self._rung.fileno() in ready:
+    def _step(self, ready: set[int]) -> None:
+        rung = self._rung.fileno() in ready
+        if rung:
             with contextlib.suppress(OSError):
                 self._rung.recv(4096)
         if self._socket.fileno() in ready:
             self._read()
-        tick_ns = self._tick()
+        now = time.monotonic_ns()
+        if rung or now >= self._following_ns:
+            self._following_ns = self._tick(now)
+        elif self._links.handshakes:
+            self._following_ns = min(self._following_ns, now + _BUSY_NS)
         self._tell()
-        return tick_ns
 
     def _ask_timer(self, now: int, late: int) -> int | None:
         try:
@@ -267,9 +267,8 @@ class Control:
             if self._links.out.events:
                 self._tell()
 
-    def _tick(self) -> int:
+    def _tick(self, now: int) -> int:
         with self._lock:
-            now = time.monotonic_ns()
             if self._newer:
                 self._newer = False
                 self._links.refresh(now)
@@ -308,7 +307,7 @@ class Control:
             self._received(event.peer, event.data)
         elif isinstance(event, Joined):
             with self._lock:
-                self._dialling.reached(event.peer.address)
+                self._dialling.reached(event.peer.address, now)
                 self._failures.pop(event.peer.address, None)
             self._joined(event.peer)
         elif isinstance(event, Left):

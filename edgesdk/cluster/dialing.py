@@ -15,7 +15,8 @@ __all__ = ["Dialling"]
 
 _SECOND = 1_000_000_000
 _FIRST_NS = 200_000_000
-_LONGEST_NS = 15 * _SECOND
+_LONGEST_NS = 8 * _SECOND
+_HURRY_NS = 2 * _SECOND
 _HINT_NS = 15 * 60 * _SECOND
 _MAX_HINTS = 1024
 
@@ -32,6 +33,7 @@ class _Try:
     wait_ns: int = _FIRST_NS
     until_ns: int | None = None  # None: for ever
     dialled: bool = False
+    hopeless: bool = False
 
 
 class Dialling:
@@ -39,6 +41,7 @@ class Dialling:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
+        self._hurried_ns = -_HURRY_NS
         self._tries: OrderedDict[Address, _Try] = OrderedDict()
 
     def want(self, address: Address, now_ns: int, *, forever: bool = False) -> None:
@@ -76,17 +79,25 @@ class Dialling:
             if entry.until_ns is not None:
                 del self._tries[address]
             else:
-                entry.due_ns = now_ns + _HOPELESS_NS
+                entry.due_ns, entry.hopeless = now_ns + _HOPELESS_NS, True
 
-    def reached(self, address: Address) -> None:
-        """It answered: a hint is done with, a seed starts from the shortest wait if it leaves."""
+    def reached(self, address: Address, now_ns: int) -> None:
+        """It answered: a hint is done with, a seed starts from the shortest wait if it leaves.
+
+        If it had been tried for long, the network is back: the others are tried at once too.
+        """
         entry = self._tries.get(address)
         if entry is None:
             return
+        if entry.wait_ns > _HURRY_NS and now_ns - self._hurried_ns > _HURRY_NS:
+            self._hurried_ns = now_ns
+            for other in self._tries.values():
+                if not other.hopeless:
+                    other.due_ns, other.wait_ns = min(other.due_ns, now_ns), _FIRST_NS
         if entry.until_ns is not None:
             del self._tries[address]
         else:
-            entry.wait_ns = _FIRST_NS
+            entry.wait_ns, entry.hopeless = _FIRST_NS, False
 
     def forget(self, address: Address) -> None:
         """Do not try it again: it is this node itself."""

@@ -133,6 +133,11 @@ class Handshakes:
         """Whether a stranger on *host* may have one more answer."""
         return self._answers.take(host, now_ns)
 
+    def excuse(self, late_ns: int) -> None:
+        """This node itself was held up for so long."""
+        for handshake in self._table.values():
+            handshake.born_ns += late_ns
+
     def tick(self, now_ns: int) -> None:
         """Sends flights again that time, or a loss, has eaten; gives up what takes too long."""
         for handshake in list(self._table.values()):
@@ -181,7 +186,9 @@ class Handshakes:
             handshake.flight, handshake.flight_ns = datagrams, now_ns
 
     def _tick(self, handshake: _Handshake, now_ns: int) -> None:
-        if now_ns - handshake.born_ns > self._limits.handshake_ns:
+        limits = self._limits
+        patience = limits.handshake_ns if handshake.heard else limits.first_answer_ns
+        if now_ns - handshake.born_ns > patience:
             return self._fail(handshake, PeerError("no answer to the handshake", cause="silent"))
         if handshake.flight and now_ns - handshake.flight_ns > self._limits.resend_ns:
             # OpenSSL's own timer starts at a second: too long for a node's first peer.

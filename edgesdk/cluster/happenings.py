@@ -34,14 +34,16 @@ class Limits:
     """Bounds and times of the control plane; nanoseconds.
 
     silence_ns: a peer not heard for so long has left; it is pinged from keepalive_ns on. doubt_ns:
-    how long a peer may take to answer after a hint that nobody listens there. resend_ns: when a
-    handshake's flight is sent again for the first time.
+    how long a peer may take to answer after a hint that nobody listens there. handshake_ns and
+    first_answer_ns: how long a handshake may take, and how long nobody may answer. resend_ns: when
+    its flight is sent again for the first time.
     """
 
     max_peers: int = 256
     half_open: int = 64
     half_open_host: int = 16
     handshake_ns: int = 5 * _SECOND
+    first_answer_ns: int = 1500 * _MS
     keepalive_ns: int = 5 * _SECOND
     silence_ns: int = 12 * _SECOND
     doubt_ns: int = 60 * _MS

@@ -141,6 +141,13 @@ class Links:
             else:
                 self._greet(link, now_ns)
 
+    def excuse(self, late_ns: int) -> None:
+        """This node itself was held up for so long: nobody was silent meanwhile but itself."""
+        for link in self._links.values():
+            link.heard_ns += late_ns
+            link.doubt_ns += late_ns if link.doubt_ns else 0
+        self.handshakes.excuse(late_ns)
+
     def tick(self, now_ns: int) -> int:
         """Whatever time has brought; returns the next instant to call again."""
         self.handshakes.tick(now_ns)

@@ -44,13 +44,13 @@ class NodeProcess:
     def seed(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def wait(self, *words: Any, seconds: float = 10, after: int = 0) -> list[Any]:
-        """The first event from index *after* on that starts with *words*."""
+    def wait(self, *words: Any, seconds: float = 10, times: int = 1) -> list[Any]:
+        """The event that starts with *words* for the *times*-th time."""
         deadline = time.monotonic() + seconds
         while True:
-            for event in self.events[after:]:
-                if event[: len(words)] == list(words):
-                    return event
+            found = [event for event in self.events if event[: len(words)] == list(words)]
+            if len(found) >= times:
+                return found[times - 1]
             left = deadline - time.monotonic()
             if left <= 0:
                 raise AssertionError(f"no {words} within {seconds} s: {self.events}")

@@ -44,7 +44,7 @@ def test_a_peer_restarted_on_its_address_is_left_and_joined_again(cluster, start
     two.process.wait()
     again = start(2, two.host, two.port, one.seed)
     one.wait("left", "node-2")
-    one.wait("joined", "node-2", after=2)
+    one.wait("joined", "node-2", times=2)
     again.wait("joined", "node-1")
     assert [e[0] for e in one.events if e[0] in ("joined", "left")] == ["joined", "left", "joined"]
     one.say(f"{cluster.identity(2).number} welcome")
@@ -78,8 +78,7 @@ def test_a_frozen_peer_is_silent_and_comes_back(start):
     os.kill(two.process.pid, signal.SIGSTOP)
     one.wait("left", "node-2", "silent")
     os.kill(two.process.pid, signal.SIGCONT)
-    count = len(one.events)
-    one.wait("joined", "node-2", after=count)
+    one.wait("joined", "node-2", times=2)
 
 
 @needs_namespaces
@@ -100,5 +99,5 @@ def test_across_a_cut_both_sides_fall_silent_and_meet_again_when_it_is_mended(st
         one.wait("left", "node-2", "silent")
         two.wait("left", "node-1", "silent")
         lan.mend(2)
-        one.wait("joined", "node-2", after=len(one.events), seconds=20)
-        two.wait("joined", "node-1", after=2, seconds=20)
+        one.wait("joined", "node-2", times=2, seconds=20)
+        two.wait("joined", "node-1", times=2, seconds=20)
