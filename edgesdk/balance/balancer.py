@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from edgesdk.balance.actions import Action, Send
+from edgesdk.balance.actions import Action
 from edgesdk.balance.answering import Answering
 from edgesdk.balance.candidates import Candidates
 from edgesdk.balance.demand import Demand
@@ -135,7 +135,7 @@ class Balancer:
             verdict, ends, cost, token = self._answering.consider(sender, message, now_ns)
             answer = Answer(message.number, verdict, ends, cost, token, self._digest(now_ns))
             self._view.told(sender, now_ns)
-            self._seat.actions.append(Send(sender, answer.pack()))
+            self._seat.send(sender, answer.pack(), now_ns)
         elif isinstance(message, Answer):
             self._view.hear(peer, message.digest, now_ns)
             self._offering.answer(peer, message, now_ns)

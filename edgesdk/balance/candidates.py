@@ -31,9 +31,13 @@ class Candidates:
         self._costs = costs
 
     def draw(
-        self, group: Group, tried: Sequence[int], count: int, now_ns: int
+        self, group: Group, tried: Sequence[int], count: int, now_ns: int, doubt: float
     ) -> tuple[list[Peer], bool]:
-        """Up to *count* different peers to ask, and whether a closed link kept any out."""
+        """Up to *count* different peers to ask, and whether a closed link kept any out.
+
+        *doubt* is the share of a peer's presumed backlog that rules it out: backlogs are guesses,
+        and earliest deadline first lets an urgent group pass others.
+        """
         if group.reach == Reach.NODE:
             return [], False
         seat = self._seat
@@ -64,7 +68,7 @@ class Candidates:
             arrives = out + latency + excess[link]
             busy = peer.busy_ns(now_ns)
             rest = cost_of(peer, kind) + 2 * latency
-            if (busy // 2 if busy > 2 * arrives else arrives) + rest > left:
+            if max(arrives, int(busy * doubt)) + rest > left:
                 continue
             if not is_open[link]:
                 blocked = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgesdk.balance.actions import CancelDelivery, Deliver, Drop, Run, Send
+from edgesdk.balance.actions import CancelDelivery, Deliver, Drop, Run
 from edgesdk.balance.candidates import Candidates
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
@@ -181,8 +181,13 @@ class Offering:
             self._fall_back(task, now_ns)
             return
         links = self._links
-        quotes = settings.quotes if task.rounds else settings.first_quotes
-        peers, blocked = self._candidates.draw(group, task.tried, quotes, now_ns)
+        spent = seat.spent(now_ns)
+        if spent > 0.8 and task.rounds > (1 if spent < 1.0 else 0):
+            self._fall_back(task, now_ns)
+            return
+        quotes = settings.quotes if task.rounds and spent < 0.6 else settings.first_quotes
+        doubt = max(0.0, settings.doubt - settings.doubt_less * task.rounds)
+        peers, blocked = self._candidates.draw(group, task.tried, quotes, now_ns, doubt)
         if not peers and not blocked:
             self._fall_back(task, now_ns)
             return
@@ -226,7 +231,7 @@ class Offering:
         task.bids.append(bid)
         task.tried.append(peer.number)
         self._bids[number] = bid
-        seat.actions.append(Send(peer.number, offer.pack()))
+        seat.send(peer.number, offer.pack(), now_ns)
         return now_ns + peer.silence_ns(seat.settings.silence_ns)
 
     def answer(self, peer: Peer, answer: Answer, now_ns: int) -> None:
@@ -236,7 +241,7 @@ class Offering:
             if bid is not None:
                 self._bids[answer.number] = bid
             if answer.verdict == ACCEPT:
-                self._cancel(peer, answer.number)
+                self._cancel(peer, answer.number, now_ns)
             return
         task = bid.task
         group = task.group
@@ -249,14 +254,14 @@ class Offering:
             bid.ends_ns = now_ns + answer.ends_ns - peer.latency_ns
             bid.token = answer.token
             if bid not in task.bids:
-                self._cancel(peer, bid.number)
+                self._cancel(peer, bid.number, now_ns)
                 return
             best = task.best
             bid.start_ns = max(0, answer.digest.backlog_ns - answer.cost_ns)
             if best is None or bid.start_ns < best.start_ns:
                 bid, task.best = best or bid, bid
             if bid is not task.best:
-                self._cancel(bid.peer, bid.number)
+                self._cancel(bid.peer, bid.number, now_ns)
         else:
             if answer.verdict == VARIANT:
                 peer.unlike[group.model] = group.variant
@@ -311,7 +316,7 @@ class Offering:
             late > self._seat.settings.margin_ns
             and best.ends_ns + late + peer.latency_ns > group.deadline_ns
         ):
-            self._cancel(peer, best.number)
+            self._cancel(peer, best.number, now_ns)
             self._seek(task, now_ns)
             return
         task.step += 1
@@ -332,10 +337,14 @@ class Offering:
         """Where the place offered is not good, asks one more peer before taking it."""
         settings = self._seat.settings
         group = task.group
-        if task.second or best.start_ns <= settings.content * (group.deadline_ns - now_ns):
+        if (
+            task.second
+            or self._seat.spent(now_ns) > 0.6
+            or best.start_ns <= settings.content * (group.deadline_ns - now_ns)
+        ):
             return False
         task.second = True
-        peers, _ = self._candidates.draw(group, task.tried, 1, now_ns)
+        peers, _ = self._candidates.draw(group, task.tried, 1, now_ns, 0.5)
         if not peers:
             return False
         task.step += 1
@@ -510,8 +519,8 @@ class Offering:
         self._demand.ended(task.group.model, task.group.items, False, now_ns)
         self._seat.actions.append(Drop(task.group, "deadline"))
 
-    def _cancel(self, peer: Peer, number: int) -> None:
-        self._seat.actions.append(Send(peer.number, Cancel(number).pack()))
+    def _cancel(self, peer: Peer, number: int, now_ns: int) -> None:
+        self._seat.send(peer.number, Cancel(number).pack(), now_ns)
 
     @staticmethod
     def _suspect(peer: Peer, now_ns: int, for_ns: int) -> None:

@@ -7,8 +7,9 @@ makes the expected loads meet it (315 loads instead of 881 after a shift of half
 from __future__ import annotations
 
 from edgesdk.balance.actions import Evict, Load
-from edgesdk.balance.demand import Demand, Rate
+from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
+from edgesdk.balance.rates import Rate
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import SECOND
 from edgesdk.balance.terms import key_of

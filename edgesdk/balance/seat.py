@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from edgesdk.balance.actions import Action
+from edgesdk.balance.actions import Action, Send
+from edgesdk.balance.rates import Rate
 from edgesdk.balance.settings import Settings
 from edgesdk.balance.terms import Local
 
@@ -46,6 +47,7 @@ class Seat:
     """A balancer's place in its cluster."""
 
     __slots__ = (
+        "_sent",
         "actions",
         "doubts",
         "local",
@@ -75,5 +77,15 @@ class Seat:
         self.rng = rng
         self.timers = Timers()
         self.actions: list[Action] = []
+        self._sent = Rate()
         self.doubts = 0
         """How often this node was found to have been held up itself."""
+
+    def send(self, peer: int, data: bytes, now_ns: int) -> None:
+        """A datagram for *peer*, on this node's account."""
+        self._sent.add(len(data) + self.settings.overhead, now_ns)
+        self.actions.append(Send(peer, data))
+
+    def spent(self, now_ns: int) -> float:
+        """Share of the control budget that the last seconds took."""
+        return self._sent.a_second(now_ns) / self.settings.budget

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgesdk.balance.actions import Meet, Send
+from edgesdk.balance.actions import Meet
 from edgesdk.balance.digest import Digest
 from edgesdk.balance.links import CROSS_SITE, SAME_SITE
 from edgesdk.balance.messages import (
@@ -142,7 +142,7 @@ class View:
         """A peer wants this node's state from now on."""
         settings = self._seat.settings
         if peer.number not in self._watchers and len(self._watchers) >= settings.watchers:
-            self._send(peer, Unwatch().pack())
+            self._seat.send(peer.number, Unwatch().pack(), now_ns)
             return
         fresh = peer.number not in self._watchers
         self._watchers[peer.number] = now_ns + 12 * settings.period_ns
@@ -163,7 +163,7 @@ class View:
         """A peer names members; it is told others."""
         if not message.reply:
             mine = self._choose(message.wanted, peer.number)
-            self._send(peer, Exchange(True, (), mine).pack())
+            self._seat.send(peer.number, Exchange(True, (), mine).pack(), now_ns)
         for member in message.members:
             if member.number == self._seat.node:
                 continue
@@ -203,7 +203,7 @@ class View:
             silent = now_ns - max(peer.heard_ns, peer.watched_ns)
             if now_ns - peer.watched_ns > (3 * period if silent > 2 * period else 8 * period):
                 peer.watched_ns = now_ns
-                self._send(peer, Watch().pack())
+                self._seat.send(peer.number, Watch().pack(), now_ns)
         self._fill(now_ns)
 
     def _ask_around(self, _: object, now_ns: int) -> None:
@@ -215,7 +215,9 @@ class View:
             )
             peers = list(self.watched.values())
             peer = peers[seat.rng.randrange(len(peers))]
-            self._send(peer, Exchange(False, wanted, self._choose((), peer.number)).pack())
+            self._seat.send(
+                peer.number, Exchange(False, wanted, self._choose((), peer.number)).pack(), now_ns
+            )
             if content:
                 self._exchange_wait_ns = seat.settings.exchange_ns
             else:
@@ -254,7 +256,7 @@ class View:
             ]
             self._seat.rng.shuffle(spare)
             for peer in spare[:lacks]:
-                if len(self.watched) < settings.view or self._give_place():
+                if len(self.watched) < settings.view or self._give_place(now_ns):
                     self._watch(peer, now_ns)
             if len(spare) < lacks:
                 self._meet(key)
@@ -266,13 +268,13 @@ class View:
                 break
             self._watch(found, now_ns)
 
-    def _give_place(self) -> bool:
+    def _give_place(self, now_ns: int) -> bool:
         """Stops watching a random peer that no needed model would miss."""
         free = [p for p in self.watched.values() if not self._is_needed(p)]
         if not free:
             return False
         peer = free[self._seat.rng.randrange(len(free))]
-        self._send(peer, Unwatch().pack())
+        self._seat.send(peer.number, Unwatch().pack(), now_ns)
         self._unwatch(peer)
         return True
 
@@ -313,7 +315,7 @@ class View:
         self.watched[peer.number] = peer
         peer.watched_ns = now_ns
         self._holders.clear()
-        self._send(peer, Watch().pack())
+        self._seat.send(peer.number, Watch().pack(), now_ns)
 
     def _unwatch(self, peer: Peer) -> None:
         if self.watched.pop(peer.number, None) is not None:
@@ -321,7 +323,4 @@ class View:
 
     def _tell(self, peer: Peer, now_ns: int) -> None:
         self._told[peer.number] = now_ns
-        self._send(peer, State(self._digest(now_ns)).pack())
-
-    def _send(self, peer: Peer, data: bytes) -> None:
-        self._seat.actions.append(Send(peer.number, data))
+        self._seat.send(peer.number, State(self._digest(now_ns)).pack(), now_ns)
