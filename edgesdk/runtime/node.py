@@ -14,9 +14,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,11 +25,9 @@ from edgesdk.config import Config
 from edgesdk.core.ring import Bell
 from edgesdk.errors import Cancelled, EdgeError, UsageError
 from edgesdk.graph import Application
-from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan
 from edgesdk.models import ModelRegistry
-from edgesdk.models.encoding import Shrunk
-from edgesdk.records import Offload, Provenance, RunSummary, SinkStats
+from edgesdk.records import RunSummary, SinkStats
 from edgesdk.runtime import report
 from edgesdk.runtime.blueprint import Blueprint, Pairs, draw
 from edgesdk.runtime.camera import CameraFeed
@@ -38,31 +35,28 @@ from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.completion import Completion
 from edgesdk.runtime.dispatcher import Dispatcher
 from edgesdk.runtime.emulated import EmulatedDevice
-from edgesdk.runtime.executor import Outcome, Request
-from edgesdk.runtime.flow import Port, StageClock
+from edgesdk.runtime.executor import Outcome
+from edgesdk.runtime.flow import StageClock
 from edgesdk.runtime.history import History, open_history
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name, sweep
-from edgesdk.runtime.outlet import Delivery, Outlet
-from edgesdk.runtime.own_code import OwnCode
+from edgesdk.runtime.outlet import Outlet
 from edgesdk.runtime.paths import cache_directory, node_name
 from edgesdk.runtime.placing import Placer
 from edgesdk.runtime.preparation import Progress, open_sessions, prepare_models, silent
 from edgesdk.runtime.preview import Previews
-from edgesdk.runtime.program import Stage
 from edgesdk.runtime.reconfiguration import Reconfiguration
 from edgesdk.runtime.residency import Residency
-from edgesdk.runtime.results import decoder_of, provenance
-from edgesdk.runtime.sessions import KnownModel, Picture
+from edgesdk.runtime.sessions import KnownModel
 from edgesdk.runtime.stations import Stations
 from edgesdk.runtime.wiring import Connection, Wiring
+from edgesdk.runtime.workshop import Observer, Workshop
 from edgesdk.snapshot import NodeSnapshot, Preview
 
 __all__ = ["Node", "Observer"]
 
 log = logging.getLogger(__name__)
 
-Observer = Callable[[str, FrameInfo, FrameView, Sequence[Delivery]], None]
 
 # SIGTERM allows 2 s for all of it. Capture stops meanwhile, in a thread of its own.
 # By when, after it began, each step gives up; idle ones take no time.
@@ -109,8 +103,6 @@ class Node:
         self.name = node_name(self.config.node)
         self._on_result = on_result
         self._frames = frames
-        self._placer = placer
-        self._observers: list[Observer] = []
         self._started_ns = 0
         self._stopped_ns = 0
         self._lock = threading.Lock()
@@ -122,18 +114,16 @@ class Node:
         self.connection = Connection()
         self.since: Pairs = dict.fromkeys(self.blueprint.pairs, 0)
         self.turns = 0
-        self.inferences: dict[str, int] = {}
-        self.offloaded = 0
-        self.duplicates = 0
-        self.wiring = Wiring(self.report, placed=placer is not None)
         self.previews = Previews(self._keep_pixels)
         self.registry = ModelRegistry(cache_directory(self.config.node))
         emulated = self.config.emulated
         self.emulated = None if emulated is None else EmulatedDevice(emulated)
-        self.residency = Residency(
+        self.workshop = Workshop(
+            self.name,
             open_sessions(self.registry, self.config.node),
-            self.wiring,
-            elsewhere=placer is not None,
+            self.previews,
+            self._post,
+            placer=placer,
             device=self.emulated,
         )
         self.supervisor: CaptureSupervisor | None = None
@@ -142,9 +132,6 @@ class Node:
         self.dispatcher: Dispatcher | None = None
         self.completion = Completion(self._acknowledge, lambda: self.feeds.values(), self._finished)
         self._bell: Bell | None = None
-        self._own_code = OwnCode(self._post)
-        self._provenance: dict[tuple[str, str], Provenance] = {}
-        self._decoders: dict[str, str] = {}
 
     def _draw(self, config: Config) -> Blueprint:
         return draw(config, self._apps, self._uris, out=self._out, standing=self._standing)
@@ -184,7 +171,7 @@ class Node:
                 self.registry,
                 progress,
                 cancel,
-                standing=self._standing or self._placer is not None,
+                standing=self._standing or self.placed,
             )
             self.residency.keep(models.keys())
             self._assemble(plan)
@@ -229,13 +216,6 @@ class Node:
         """For reconfigurations, on the dispatcher: there may be cameras again."""
         self._finished.clear()
 
-    def note_sources(self, cameras: Iterable[str]) -> None:
-        """For reconfigurations, on the dispatcher: *cameras* begin, as the blueprint has them."""
-        for camera in cameras:
-            self._decoders[camera] = decoder_of(self.blueprint.sources[camera])
-            for key in [key for key in self._provenance if key[1] == camera]:
-                del self._provenance[key]
-
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every camera has ended (or given its *frames*) and all results are out.
 
@@ -272,13 +252,12 @@ class Node:
             self._finished.clear()
             dispatcher.post([stations.finish, closing.start])
             self._finished.wait(_FINISH_S)
-        if self._placer is not None and self._started_ns:
-            self._placer.close()
-            self._placer = None
+        if self._started_ns:
+            self.workshop.close_placer()
         idle = True
         for executor in self.wiring.executors.values():
             idle = executor.stop(left(_EXECUTORS_S)) and idle
-        self._own_code.stop()
+        self.workshop.own_code.stop()
         if dispatcher is not None and stations is not None:
             dispatcher.post([stations.abandon])
             dispatcher.stop(left(_DISPATCHER_S))
@@ -329,7 +308,7 @@ class Node:
 
         On the node's own thread: it must be quick, and copy what it keeps. Before :meth:`start`.
         """
-        self._observers.append(observer)
+        self.workshop.observers.append(observer)
 
     @property
     def sinks(self) -> dict[str, SinkStats]:
@@ -352,103 +331,40 @@ class Node:
     @property
     def placed(self) -> bool:
         """Whether a placer decides where inferences of live cameras run."""
-        return self._placer is not None
+        return self.workshop.placer is not None
 
     @property
     def ready(self) -> bool:
         return self._started_ns > 0
 
-    def infer(
-        self,
-        port: Port,
-        pictures: Sequence[Picture | Shrunk],
-        deadline_ns: int,
-        done: Callable[[Outcome], None],
-    ) -> None:
-        """For flows: see :class:`~edgesdk.runtime.flow.Services`."""
-        executor = self.wiring.executor_of(port.model)
-        executor.submit(Request(port.stream, port.model, pictures, deadline_ns, done, port.options))
+    @property
+    def wiring(self) -> Wiring:
+        """The executors."""
+        return self.workshop.wiring
 
-    def place(
-        self,
-        port: Port,
-        pictures: Sequence[Picture | Shrunk],
-        deadline_ns: int,
-        done: Callable[[Outcome], None],
-        captured_ns: int,
-    ) -> None:
-        """For flows."""
-        request = Request(port.stream, port.model, pictures, deadline_ns, done, port.options)
-        request.captured_ns, request.terms = captured_ns, port.terms
-        if self._placer is None:
-            self.report([Outcome(request, dropped="shutdown")])
-        else:
-            self._placer.place(request)
+    @property
+    def residency(self) -> Residency:
+        """The models."""
+        return self.workshop.residency
+
+    @property
+    def inferences(self) -> Mapping[str, int]:
+        """Frames and crops that each model ran on, by its card's name."""
+        return self.workshop.inferences
+
+    @property
+    def offloaded(self) -> int:
+        """Requests that other nodes did for this one."""
+        return self.workshop.offloaded
+
+    @property
+    def duplicates(self) -> int:
+        """Results that came after the first one of their request."""
+        return self.workshop.duplicates
 
     def report(self, outcomes: Sequence[Outcome]) -> None:
-        """How requests ended; for executors and placers, from any thread.
-
-        Requests of other nodes are told at once, on the caller's thread; this node's own on the
-        dispatcher's.
-        """
-        calls = []
-        for outcome in outcomes:
-            request = outcome.request
-            assert request is not None
-            if request.origin:
-                request.done(outcome)
-            else:
-                calls.append(partial(self._settle, request, outcome))
-        if calls:
-            self._post(calls)
-
-    def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
-        """For flows."""
-        self._own_code.call(app, function, done)
-
-    def provenance(self, stage: Stage, camera: str) -> Provenance | None:
-        """For flows."""
-        key = stage.planned.id, camera
-        found = self._provenance.get(key)
-        if found is None:
-            model = self.residency.models.get(stage.planned.card_digest or "")
-            if model is None:
-                return None
-            found = self._provenance[key] = provenance(
-                stage.planned,
-                model.card.name,
-                model.execution(self.name),
-                decoder=self._decoders[camera],
-            )
-        return found
-
-    def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
-        """For flows."""
-        request, ran = outcome.request, outcome.execution
-        assert request is not None
-        assert ran is not None
-        mine = self.residency.executions.get(request.model.card.digest)
-        offload = Offload(
-            origin=self.name,
-            codec=ran.codec,
-            wire_ns=outcome.times.wire,
-            differs=None if mine is None else ran.differences(mine),
-        )
-        return provenance(
-            stage.planned,
-            request.model.card.name,
-            ran,
-            decoder=self._decoders[camera],
-            offload=offload,
-        )
-
-    def observed(
-        self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
-    ) -> None:
-        """For flows."""
-        self.previews.show(camera, info, view, results)
-        for observer in self._observers if results else ():
-            observer(camera, info, view, results)
+        """How requests ended; for placers: see :meth:`Workshop.report`."""
+        self.workshop.report(outcomes)
 
     def _assemble(self, plan: Plan) -> None:
         self.history = open_history(
@@ -459,19 +375,19 @@ class Node:
             on_result=self._on_result,
             standing=self._standing,
         )
-        self.ledger = Ledger(self.history.journal)
+        self.ledger = self.workshop.ledger = Ledger(self.history.journal)
         sweep()
         self._bell = Bell(own_name())
         self.supervisor = CaptureSupervisor()
         self.stations = Stations(
-            self,
+            self.workshop,
             self.ledger,
             self.history,
             self.supervisor,
             self._bell,
             frames=self._frames,
             standing=self._standing,
-            keep_pixels=lambda: bool(self._observers),
+            keep_pixels=lambda: bool(self.workshop.observers),
         )
         self.dispatcher = Dispatcher(self._bell, [self.completion])
 
@@ -481,11 +397,11 @@ class Node:
         assert self.dispatcher is not None
         turn = self.stations.prepare(self.blueprint, plan, None, self.history.sinks)
         self.connection = self.wiring.connect(plan, turn.programs.values(), models, self.blueprint)
-        if self._placer is not None:
-            self._placer.attach(self)
+        if self.workshop.placer is not None:
+            self.workshop.placer.attach(self)
         self._started_ns = time.monotonic_ns()
         self.wiring.start()
-        self.note_sources(turn.begin)
+        self.workshop.note_sources(self.blueprint.sources, turn.begin)
         self.stations.turn(turn, self.connection.ports)
         self.stations.begin(turn, self.connection.ports)
         self.dispatcher.follow([*self.feeds.values(), self.completion])
@@ -502,21 +418,8 @@ class Node:
     def _keep_pixels(self, camera: str, keep: bool) -> None:
         feed = self.feeds.get(camera)
         if feed is not None:
-            feed.flow.keep_pixels = keep or bool(self._observers)
+            feed.flow.keep_pixels = keep or bool(self.workshop.observers)
 
     def _post(self, calls: Sequence[Callable[[], None]]) -> None:
         if self.dispatcher is not None:
             self.dispatcher.post(calls)
-
-    def _settle(self, request: Request, outcome: Outcome) -> None:
-        if request.ended:
-            if outcome.values is not None and request.terms is not None:
-                self.duplicates += 1
-                self.ledger.repeated(request.terms.apps, request.terms.camera)
-            return
-        request.ended = True
-        if outcome.values is not None:
-            card = request.model.card.name
-            self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
-            self.offloaded += outcome.execution is not None
-        request.done(outcome)

@@ -132,7 +132,7 @@ class Reconfiguration:
             self._soon(lambda: self._join(turn))
 
     def _join(self, turn: Turn) -> None:
-        self._node.note_sources(turn.begin)
+        self._node.workshop.note_sources(turn.blueprint.sources, turn.begin)
         self._follow(turn)
 
     def _follow(self, turn: Turn) -> None:
