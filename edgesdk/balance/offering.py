@@ -376,7 +376,7 @@ class Offering:
         if task is None or task.peer is None:
             return
         peer = task.peer
-        peer.broke()
+        peer.broke(now_ns)
         self._free(task, None, now_ns)
         self._again(task, now_ns)
 
@@ -408,7 +408,7 @@ class Offering:
             task.doubts = seat.doubts
             seat.timers.at(now_ns + max(20 * MS, 3 * peer.srtt_ns), self._overdue, what)
             return
-        peer.broke()
+        peer.broke(now_ns)
         self._suspect(peer, now_ns, SECOND)
         self.failed += 1
         group = task.group

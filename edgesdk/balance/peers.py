@@ -8,6 +8,7 @@ __all__ = ["Peer"]
 
 _FOREVER = 1 << 62
 _FADE_NS = 1_000_000_000
+_TOGETHER_NS = 250_000_000
 
 
 class Peer:
@@ -16,6 +17,7 @@ class Peer:
     __slots__ = (
         "address",
         "backlog_ns",
+        "broke_ns",
         "costs",
         "debit_ns",
         "debited_ns",
@@ -67,7 +69,8 @@ class Peer:
         self.suspect_ns = -_FOREVER
         """Not asked before this instant."""
         self.faith = 1.0
-        """Share of its promises that it keeps, of late; halved by each that it broke."""
+        """Share of its promises that it keeps, of late; halved where it broke some."""
+        self.broke_ns = -_FOREVER
         self.costs: dict[tuple[int, int], int] = {}
         """(model, items) -> ns, as its answers said."""
         self.unlike: dict[int, int] = {}
@@ -135,6 +138,9 @@ class Peer:
         """It kept a promise."""
         self.faith += (1.0 - self.faith) * 0.1
 
-    def broke(self) -> None:
-        """It accepted and was late, or failed."""
-        self.faith = max(0.02, self.faith * 0.5)
+    def broke(self, now_ns: int) -> None:
+        """It accepted and was late, or failed. What breaks together had one cause: a peer that was
+        frozen with five groups is no worse than one that was with one."""
+        if now_ns - self.broke_ns > _TOGETHER_NS:
+            self.broke_ns = now_ns
+            self.faith = max(0.02, self.faith * 0.5)
