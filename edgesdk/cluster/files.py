@@ -26,10 +26,11 @@ def read_bounded(path: Path, limit: int, *, private: bool) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise BundleError(f"{path}: not a regular file")
     with open(descriptor, "rb") as stream:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise BundleError(f"{path}: not a regular file")
         if private and facts.st_mode & 0o077:
             raise BundleError(
                 f"{path}: mode {stat.S_IMODE(facts.st_mode):04o}: others may read the key in it; "
