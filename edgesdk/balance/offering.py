@@ -19,6 +19,9 @@ from edgesdk.balance.turns import Turns
 
 __all__ = ["Offering"]
 
+# In the place of a count of doubts: it was given the time again, and gets it no third time.
+_DOUBTED = -1
+
 
 class _Bid:
     """One offer and what became of it."""
@@ -282,11 +285,12 @@ class Offering:
         for bid in task.bids:
             if bid.answered:
                 continue
-            if bid.doubts != seat.doubts:
-                bid.doubts = seat.doubts
+            if bid.doubts not in (_DOUBTED, seat.doubts):
+                bid.doubts = _DOUBTED
                 doubted = True
         if doubted:
-            # This node was held up itself: the answers may be waiting in its own socket.
+            # This node was held up itself: the answers may be waiting in its own socket. Once: a
+            # node that is held up all the time must not wait for the dead for ever.
             until = max(bid.peer.silence_ns(seat.settings.silence_ns) for bid in task.bids)
             seat.timers.at(now_ns + until, self._silent, what)
             return
@@ -404,8 +408,8 @@ class Offering:
         if task.step != step or peer is None:
             return
         seat = self._seat
-        if task.doubts != seat.doubts:
-            task.doubts = seat.doubts
+        if task.doubts not in (_DOUBTED, seat.doubts):
+            task.doubts = _DOUBTED
             seat.timers.at(now_ns + max(20 * MS, 3 * peer.srtt_ns), self._overdue, what)
             return
         peer.broke(now_ns)
