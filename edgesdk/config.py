@@ -14,7 +14,7 @@ import msgspec
 
 from edgesdk.durations import DURATION_FORM, parse_duration
 from edgesdk.errors import ConfigError, EdgeError, UsageError
-from edgesdk.listen import parse_listen
+from edgesdk.listen import MEMBER_LISTEN_FORM, parse_listen, parse_member_listen
 from edgesdk.toml.structs import Mistakes, nearest, read_struct
 
 __all__ = [
@@ -297,10 +297,17 @@ def _check_addresses(config: Config, mistakes: Mistakes) -> None:
         (("cluster", "listen"), cluster.listen),
         (("cluster", "data"), cluster.data),
     ]
-    addresses += [(("cluster", "seeds", i), seed) for i, seed in enumerate(cluster.seeds)]
-    for path, address in addresses:
-        if address is not None and not 0 < int(address.rpartition(":")[2]) < 65536:
+    seeds = [(("cluster", "seeds", i), seed) for i, seed in enumerate(cluster.seeds)]
+    for path, address in [*addresses, *seeds]:
+        if address is None:
+            continue
+        if not 0 < int(address.rpartition(":")[2]) < 65536:
             mistakes.add_value(path, address, "a port of 1 to 65535")
+        elif (path, address) in addresses:
+            try:
+                parse_member_listen(address)
+            except UsageError:
+                mistakes.add_value(path, address, MEMBER_LISTEN_FORM)
 
 
 def _wrong_source(uri: str) -> str:

@@ -1,4 +1,8 @@
-"""Where the web surface may listen: on loopback, as long as the node has no cluster identity."""
+"""Where a node may listen: on loopback, but for what the cluster's certificates guard.
+
+Pages, previews and metrics know nobody, so they stay on loopback. The control, administration and
+data ports of ``[cluster]`` speak to members only, hence may be anywhere.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ import re
 
 from edgesdk.errors import UsageError
 
-__all__ = ["LISTEN_FORM", "parse_listen"]
+__all__ = ["LISTEN_FORM", "MEMBER_LISTEN_FORM", "parse_listen", "parse_member_listen"]
 
 LISTEN_FORM = 'a loopback address and a port, such as "127.0.0.1:8080" or "[::1]:8080"'
+
+MEMBER_LISTEN_FORM = (
+    'an address of this machine (0.0.0.0: all) and a port, such as "0.0.0.0:7440" or "[::]:7440"'
+)
 
 _FORM = re.compile(r"(?:\[(?P<v6>[^\]\s]+)\]|(?P<host>[^\s:/\[\]]*)):(?P<port>\d{1,5})")
 
@@ -21,10 +29,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     no address, and for one that others can reach: without a cluster identity there is nobody a
     node could know them by.
     """
-    found = _FORM.fullmatch(text)
-    if found is None or int(found["port"]) > 65535:
-        raise UsageError(f"cannot listen on {text!r}: expected {LISTEN_FORM}")
-    host = found["v6"] or found["host"]
+    host, port = _taken_apart(text, LISTEN_FORM)
     if host == "localhost":
         host = "127.0.0.1"
     try:
@@ -33,7 +38,28 @@ def parse_listen(text: str) -> tuple[str, int]:
         loopback = False
     if not loopback:
         raise UsageError(
-            f"cannot listen on {text!r}: expected {LISTEN_FORM}; this node has no cluster "
+            f"cannot listen on {text!r}: expected {LISTEN_FORM}; the web surface has no cluster "
             "identity, and without one nothing listens beyond loopback"
         )
-    return host, int(found["port"])
+    return host, port
+
+
+def parse_member_listen(text: str) -> tuple[str, int]:
+    """Host and port of *text*, which the cluster's certificates guard: any numeric address.
+
+    Raises UsageError.
+    """
+    host, port = _taken_apart(text, MEMBER_LISTEN_FORM)
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        raise UsageError(f"cannot listen on {text!r}: expected {MEMBER_LISTEN_FORM}") from None
+
+
+def _taken_apart(text: str, form: str) -> tuple[str, int]:
+    found = _FORM.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:
+        raise UsageError(f"cannot listen on {text!r}: expected {form}")
+    return found["v6"] or found["host"], int(found["port"])
