@@ -89,9 +89,9 @@ class NodeLocal(balance.Local):
         return None if found is None else found[1]
 
     def executor_of(self, model: KnownModel) -> Executor | None:
-        """Where *model* itself is loaded."""
+        """Where *model*, or another session of its card, is loaded."""
         found = self._models.get(model_key(model.card.digest))
-        return found[0] if found is not None and found[1] is model else None
+        return None if found is None else found[0]
 
     def names(self) -> list[str]:
         """Names of the resident models' cards."""

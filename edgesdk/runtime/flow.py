@@ -10,24 +10,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from edgesdk.errors import BackendError, EdgeError, PeerFailed
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance
 from edgesdk.runtime.executor import Outcome
-from edgesdk.runtime.latency import Durations
 from edgesdk.runtime.ledger import End, State
-from edgesdk.runtime.outlet import Delivery, Outlet
+from edgesdk.runtime.outlet import Outlet
 from edgesdk.runtime.program import CameraProgram, Stage, Wish
-from edgesdk.runtime.request import Terms
 from edgesdk.runtime.sequencer import Sequencer
+from edgesdk.runtime.services import Port, Services, StageClock
 from edgesdk.runtime.sessions import Picture
 from edgesdk.runtime.task import CropResults, Mark, Missing, Task, Wanted
-from edgesdk.snapshot import Histogram
 
 __all__ = ["CameraFlow", "Port", "Services", "StageClock"]
 
@@ -36,79 +33,6 @@ log = logging.getLogger(__name__)
 # A source that waits for us (pace=fast) has no clock that its frames could be late by.
 NO_DEADLINE_NS = 3600 * 1_000_000_000
 _FOREVER_NS = 1 << 62
-
-
-class Services(Protocol):
-    """What a flow needs of the node."""
-
-    name: str
-
-    def infer(
-        self,
-        port: Port,
-        pictures: Sequence[Picture | Shrunk],
-        deadline_ns: int,
-        done: Callable[[Outcome], None],
-    ) -> None:
-        """Submits one group; *done* is called on the dispatcher."""
-        ...
-
-    def place(
-        self,
-        port: Port,
-        pictures: Sequence[Picture | Shrunk],
-        deadline_ns: int,
-        done: Callable[[Outcome], None],
-        captured_ns: int,
-    ) -> None:
-        """The same where other nodes may do it: *port* has terms."""
-        ...
-
-    def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
-        """Runs a user's operator on its application's thread; *done* as above."""
-        ...
-
-    def provenance(self, stage: Stage, camera: str) -> Provenance | None:
-        """The entry of what does *stage* here; None where its model is not here."""
-        ...
-
-    def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
-        """The entry of what did *stage* on another node."""
-        ...
-
-    def observed(
-        self, camera: str, info: FrameInfo, view: FrameView, results: Sequence[Delivery]
-    ) -> None:
-        """A frame with its pixels (see ``keep_pixels``), once all of its results are there."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """Where an inference stage of one camera enters the scheduler.
-
-    *terms*: there where its requests may be placed on other nodes too.
-    """
-
-    stream: int
-    group: int  # pictures a request may have
-    model: Any
-    options: tuple[tuple[str, Any], ...] = ()
-    terms: Terms | None = None
-
-
-@dataclass(eq=False, slots=True)
-class StageClock:
-    """How long a stage takes; one for each planned operator, over all cameras."""
-
-    kind: str
-    id: str
-    durations: Durations = field(default_factory=Durations)
-    histogram: Histogram = field(default_factory=Histogram)
-
-    def add(self, ns: int) -> None:
-        self.durations.add(ns)
-        self.histogram.observe(ns / 1e9)
 
 
 class CameraFlow:
