@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -122,7 +123,7 @@ class Service:
 
     def _reload(self) -> None:
         try:
-            found = self.agent.reload()
+            self.agent.reload()
             self._show(self.agent.node.config.web.listen)
         except EdgeError as error:
             if not interrupts.asked.is_set():
@@ -132,10 +133,6 @@ class Service:
                     log.error("%s", line)
         except Exception:
             log.exception("reading the configuration again failed; the one before goes on")
-        else:
-            log.info("configuration read again: %s", found)
-            if found.restart_needed:
-                log.warning("only a restart changes: %s", ", ".join(found.restart_needed))
 
     def _show(self, listen: str | None) -> None:
         """Serves the web surface on *listen*, and no more where it did. Raises UsageError."""
@@ -174,5 +171,16 @@ def member_of(agent: Agent, config: Config) -> Placer | None:
         config.cluster,
         Identity.load(config.cluster.bundle),
         slots=8 if emulated is None else emulated.residents,
+        service_class=_service_class(config),
         verbs={"assign": Handler(assign), "reload": Handler(reload)},
     )
+
+
+def _service_class(config: Config) -> int:
+    """1 to 255, equal on nodes of equal speed: of the accelerator's name, or the machine's."""
+    from edgesdk.inference.host import cores, processor
+
+    words = f"{processor()} {config.node.threads or cores()}"
+    if config.emulated is not None:
+        words = f"emulated {config.emulated.name}"
+    return 1 + zlib.crc32(words.encode()) % 255

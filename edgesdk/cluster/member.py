@@ -38,6 +38,7 @@ from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
 from edgesdk.cluster.discovery import Discovery, Found
+from edgesdk.cluster.loading import Loader
 from edgesdk.cluster.local import Loads, NodeLocal
 from edgesdk.cluster.serving import Serving
 from edgesdk.errors import MessageError
@@ -95,6 +96,7 @@ class Member:
         self.node = node
         self.local = NodeLocal(lambda: node.wiring.executors.values(), self.loads)
         self.local.refresh()
+        self.loader = Loader(node, self.loads, self.local.refresh)
         self.balancer = Balancer(
             self._settings,
             node=self.identity.number,
@@ -142,6 +144,7 @@ class Member:
             for seed in self.config.seeds:
                 self.control.reach(*_address(seed), forever=True)
             self.control.start()
+            self.loader.start()
             if self.discovery is not None:
                 self.discovery.start()
         except BaseException:
@@ -188,6 +191,7 @@ class Member:
         return list(self._peers.values())
 
     def _close(self) -> None:
+        self.loader.close()
         # First of all the good-bye: peers plan again at once what this node has of theirs.
         self.control.close()
         self.administration.close()
@@ -246,7 +250,7 @@ class Member:
         if isinstance(action, Meet):
             return partial(self._meet, action)
         if isinstance(action, Load | Evict):
-            return None
+            return self.loader.note(action)
         raise AssertionError(action)
 
     def _claim(self, origin: int, token: bytes) -> Promise | None:

@@ -80,6 +80,9 @@ class Agent:
             own = self._load()
             found = self.node.apply(assigned(own, self._assigned))
             self._own = own
+            log.info("configuration read again: %s", found)
+            if found.restart_needed:
+                log.warning("only a restart changes: %s", ", ".join(found.restart_needed))
             return found
 
     def assign(self, document: Mapping[str, Any] | None) -> Changes:
@@ -92,6 +95,7 @@ class Agent:
             given = Assignments() if document is None else read_assignments(document, self._folder)
             found = self.node.apply(assigned(self._own, given))
             self._assigned = given
+            log.info("assigned to this node: %s", found)
             if document is None:
                 forget(self._state)
             else:

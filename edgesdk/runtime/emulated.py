@@ -67,6 +67,11 @@ class EmulatedDevice:
         """What loading *card* takes on the device."""
         return int(self.states(card).load or 0)
 
+    def costs_ns(self, card: ModelCard) -> tuple[int, ...]:
+        """What batches of 1, 2, ... take. Raises BackendError where nothing is stated."""
+        stated = self.states(card)
+        return tuple(service_ns(stated, items) for items in _BATCHES)
+
     def begin(self, service: int, ready_ns: int, now_ns: int) -> int:
         """Takes the device's next place for a batch that was there at *ready_ns*; when it ends.
 
@@ -145,7 +150,7 @@ class StandInModel(_TimedModel):
             behind.session,
             replace(behind.spec, device=device.device, evidence="stand-in"),
             _BATCHES,
-            tuple(service_ns(stated, items) for items in _BATCHES),
+            device.costs_ns(behind.card),
             behind.hardware,
             device=device,
             stated=stated,
@@ -206,7 +211,7 @@ class ServiceTimeOnly(_TimedModel):
             _NoSession(spec),
             spec,
             _BATCHES,
-            tuple(service_ns(stated, items) for items in _BATCHES),
+            device.costs_ns(known.card),
             device=device,
             stated=stated,
         )

@@ -58,6 +58,7 @@ class Residency:
         self._one_at_a_time = threading.Lock()
         self._ready_ns: dict[str, int] = {}
         self._took_ns: dict[str, int] = {}
+        self._costs_ns: dict[str, tuple[int, ...]] = {}
         self._stop = threading.Event()
 
     def load(
@@ -76,7 +77,7 @@ class Residency:
                 return found
             began = time.monotonic_ns()
             with self._lock:
-                self._ready_ns[card.digest] = began + self._expected_ns(card)
+                self._ready_ns[card.digest] = began + self.expected_ns(card)
             try:
                 found = self._sessions.load(card, batches=batches, progress=progress, cancel=cancel)
                 if self._device is not None:
@@ -92,6 +93,7 @@ class Residency:
                 raise Cancelled("the node was stopped while a model was being loaded")
             with self._lock:
                 self._took_ns[card.digest] = time.monotonic_ns() - began
+                self._costs_ns[card.digest] = found.costs_ns
                 self.models = {**self.models, card.digest: found}
                 self.executions = {**self.executions, card.digest: found.execution()}
             return found
@@ -129,7 +131,7 @@ class Residency:
                     f"model {card.name!r}: this node holds {held} models, all that it may; "
                     "unload one first"
                 )
-            ready = time.monotonic_ns() + self._expected_ns(card)
+            ready = time.monotonic_ns() + self.expected_ns(card)
             self._ready_ns[card.digest] = ready
 
         def work() -> None:
@@ -148,11 +150,18 @@ class Residency:
         threading.Thread(target=work, name=f"load-{card.name}", daemon=True).start()
         return ready
 
-    def _expected_ns(self, card: ModelCard) -> int:
+    def expected_ns(self, card: ModelCard) -> int:
         """How long a load of *card* will take. Raises BackendError where it cannot be."""
         if self._device is not None:
             return self._device.load_ns(card)
         return self._took_ns.get(card.digest, _FIRST_GUESS_NS)
+
+    def costs_ns(self, card: ModelCard) -> tuple[int, ...]:
+        """What 1, 2, ... items of *card* take; empty where nobody knows. Raises BackendError
+        where an emulated device knows nothing of it."""
+        if self._device is not None:
+            return self._device.costs_ns(card)
+        return self._costs_ns.get(card.digest, ())
 
     def _on_device(self, device: EmulatedDevice, model: LoadedModel, began_ns: int) -> LoadedModel:
         """*model* on the emulated device, where loading takes its time; what is there at the
