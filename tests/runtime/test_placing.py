@@ -260,3 +260,23 @@ def test_a_model_that_has_no_room_here_is_run_by_the_peer(cards: Any, peer: Peer
     assert {p["executed_on"] for p in there[10]["provenance"]} == {"peer/onnxruntime:CPU"}
     differs = {p["card"]: p["offload"]["differs"] for p in there[10]["provenance"]}
     assert sorted(map(str, differs.values())) == ["None", "[]"]
+
+
+def test_terms_that_change_under_way_hold_from_then_on(
+    cards: Any, peer: Peer, wait_for: Callable[..., None]
+) -> None:
+    placer = PeerPlacer(peer)
+    endless = LIVE.replace("&frames=30", "")
+    cameras = {"cam": CameraConfig(uri=endless)}
+    near = {"cam": CameraConfig(uri=endless, frames="node")}
+    node = Node([watching(cards)], config=Config(cameras=cameras), placer=placer, standing=True)
+    with node:
+        wait_for(lambda: len(placer.requests) > 3, "requests")
+        assert node.apply(Config(cameras=near)).cameras_changed == ["cam"]
+        before = len(placer.requests)
+        wait_for(lambda: len(placer.requests) > before + 3, "requests of the new terms")
+    reaches = [request.terms.reach for request in placer.requests if request.terms]
+    assert reaches[0] == "cluster"
+    assert set(reaches[before:]) == {"node"}
+    frames = frames_of(node)
+    assert frames.ok > 0
