@@ -50,9 +50,13 @@ def policy(name: str) -> Callable[[Simulation], Policy]:
 
 
 def simulate(workload: Workload, name: str) -> Figures:
-    """Runs policy *name* on *workload*."""
+    """Runs policy *name* on *workload*; ours gathers as many frames as it wants, at most a group's."""
     if name == "omniscient":
         return best_oracle(workload)[0]
+    if name == OURS:
+        from edgesdk.sim.gathering import gathered
+
+        workload = gathered(workload)
     simulation = Simulation(workload, policy(name))
     simulation.run()
     return figures(name, simulation)
@@ -61,8 +65,9 @@ def simulate(workload: Workload, name: str) -> Figures:
 def decision_us(workload: Workload) -> float:
     """Median wall time, on this machine, of :meth:`Balancer.place` on *workload*."""
     from edgesdk.sim.cluster import Cluster
+    from edgesdk.sim.gathering import gathered
 
-    simulation = Simulation(workload, partial(Cluster, timed=True))
+    simulation = Simulation(gathered(workload), partial(Cluster, timed=True))
     simulation.run()
     assert isinstance(simulation.policy, Cluster)
     taken = sorted(simulation.policy.decisions_ns)
