@@ -183,7 +183,7 @@ class Cluster:
         host, port, inside = self._place()
         reach = (lambda function: function()) if self._lan is None else self._lan.call
         if bundle is None:
-            bundle = self.authority.add(name, out=folder / "node.bundle").path
+            bundle = self.authority.add(name, out=folder / "node.bundle").bundle
         agent = Agent(name, folder, host, port, self.operator, inside, reach)
         seeds = list(self.agents.values()) if seeds is None else seeds
         application = APPLICATION.format(
