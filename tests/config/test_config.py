@@ -148,8 +148,8 @@ def test_the_example_in_the_contract_is_valid():
         (
             "[web]\nlisten = '0.0.0.0:80'",
             'node.toml:2: web.listen = "0.0.0.0:80": expected a loopback address and a port, '
-            'such as "127.0.0.1:8080" or "[::1]:8080"; the web surface has no cluster identity, and '
-            "without one nothing listens beyond loopback",
+            'such as "127.0.0.1:8080" or "[::1]:8080"; the web surface has no cluster identity, '
+            "and without one nothing listens beyond loopback",
         ),
         (
             "[cluster]\nbundle = 'b'\nlisten = '0.0.0.0'",
