@@ -322,7 +322,7 @@ MISTAKES = {
         "loopback",
     ),
     "no such config": (("run", "--config", "nowhere.toml"), 2, "nowhere.toml"),
-    "no such command": (("rum",), 2, "There are: demo, run, models"),
+    "no such command": (("rum",), 2, "There are: demo, run, agent"),
     "no number": (("run", "--duration", "soon"), 2, "'--duration'"),
     "its value": (("run", "--duration=soon"), 2, "it is 'soon'"),
     "no such option": (("run", "--camra", "a=b"), 2, "--camra"),
