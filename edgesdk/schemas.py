@@ -34,6 +34,7 @@ DOCUMENTS = {
     "bench": "edgesdk.cli.bench:BenchDocument",
     "sim": "edgesdk.sim.documents:SimDocument",
     "profile": "edgesdk.profiling.document:Profile",
+    "sim-day": "edgesdk.sim.day_report:DayDocument",
     "plan": "edgesdk.planner.documents:PlanDocument",
     "plan-paper": "edgesdk.planner.documents:PaperDocument",
     "models-list": "edgesdk.models.documents:ModelsDocument",

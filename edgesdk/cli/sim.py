@@ -105,6 +105,13 @@ def sim(
         Path | None,
         typer.Option("--plot", help="Draw goodput against load, size, gossip and network here."),
     ] = None,
+    day: Annotated[
+        bool,
+        typer.Option("--day", help="24 h of a fleet of rented machines instead; --seed, --zones."),
+    ] = False,
+    zones: Annotated[
+        str, typer.Option("--zones", metavar="H,...", help="With --day: hours ahead. [0,6,12,18]")
+    ] = "0,6,12,18",
     timing: Annotated[
         bool, typer.Option("--timing", help="Measure our decisions on this machine, too.")
     ] = False,
@@ -129,6 +136,11 @@ def sim(
         "shift_at_s": shift_at, "gossip_s": gossip,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
+    if day:
+        from edgesdk.cli.sim_day import show_day
+
+        show_day(changes, zones, as_json=as_json, told=_told)
+        return
     names = chosen_policies(policy)
     if plot is not None:
         from edgesdk.sim.plots import draw_plots

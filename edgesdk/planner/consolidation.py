@@ -1,4 +1,4 @@
-"""Machines that the fleet would be cheaper without: emptied, or exchanged for one that fits better."""
+"""Machines that the fleet would be cheaper without: emptied, or exchanged for a better one."""
 
 from __future__ import annotations
 

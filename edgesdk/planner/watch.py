@@ -30,15 +30,15 @@ class WatchSettings:
     """Shares of a machine's capacity, seconds, and moves a stream a day.
 
     overload: what counts as overloaded; react: at that forecast, streams leave; fill: as full are
-    machines made; fill_late: as full when one is emptied; brim: as full in what never changes. boot_s: what a machine takes to come.
-    stay_s: how long a stream that moved stays, but for overload and loss. paid_s: by how much time
-    machines are paid.
+    machines made; fill_late: as full when one is emptied; brim: as full in what never changes.
+    boot_s: what a machine takes to come. stay_s: how long a stream that moved stays, but for
+    overload and loss. paid_s: by how much time machines are paid.
     """
 
     overload: float = 0.9
-    react: float = 0.888
-    fill: float = 0.87
-    fill_late: float = 0.865
+    react: float = 0.886
+    fill: float = 0.866
+    fill_late: float = 0.861
     brim: float = 0.897
     horizon_s: float = 240.0
     far_s: float = 600.0
@@ -46,6 +46,7 @@ class WatchSettings:
     stay_s: float = 2400.0
     moves_a_day: float = 0.45
     consider_every_s: float = 300.0
+    exchange_every_s: float = 900.0
     paid_s: float = 1.0
 
 
@@ -92,6 +93,7 @@ class Watcher:
         self._fill = self._fill_late = self._react = np.zeros(len(kinds[0].capacity))
         self._then_s: float | None = None
         self._considered_s = -np.inf
+        self._exchanged_s = -np.inf
 
     def step(self, now_s: float, fleet: RunningFleet) -> Decisions:
         """What to do now. The fleet is only read; the caller carries the decisions out."""
@@ -99,7 +101,8 @@ class Watcher:
         need = np.maximum(fleet.need, fleet.forecast(self.settings.horizon_s))
         # What is too full already is judged by what was measured, not by what was smoothed.
         over = fleet.sums(fleet.measured, fleet.machine) > self.settings.overload * fleet.capacity
-        hot = over.any(axis=1)[fleet.machine] & (fleet.machine != NOWHERE)
+        too_full: Bools = np.asarray(over.any(axis=1))
+        hot = too_full[fleet.machine] & (fleet.machine != NOWHERE)
         need[hot] = np.maximum(need[hot], fleet.measured[hot])
         rooms = Rooms(fleet, need, self._weight, fleet.there)
         steady = fleet.steady()
@@ -110,7 +113,9 @@ class Watcher:
         homeless = np.flatnonzero(fleet.active & (fleet.machine == NOWHERE))
         evicted = self._relieve(now_s, fleet, rooms)
         self._house(now_s, np.concatenate([homeless, evicted]), fleet, rooms, draft)
-        if now_s - self._considered_s >= self.settings.consider_every_s and not draft.boots:
+        lost = bool((fleet.started_s[homeless] < now_s).any())
+        due = now_s - self._considered_s >= self.settings.consider_every_s
+        if due and not draft.boots and not lost:
             self._considered_s = now_s
             self._empty_some(now_s, fleet, rooms, draft)
         changed = np.flatnonzero(fleet.active & (rooms.machine != fleet.machine))
@@ -236,6 +241,9 @@ class Watcher:
             later.put(int(stream), int(rooms.machine[stream]))
         here = later.machine[fleet.active & (later.machine != NOWHERE)]
         counts = np.bincount(here, minlength=len(fleet.there))
+        exchange = now_s - self._exchanged_s >= settings.exchange_every_s
+        if exchange:
+            self._exchanged_s = now_s
         candidates = np.flatnonzero(rooms.takes & fleet.there)
         candidates = candidates[[self._may_go(now_s, fleet, int(m)) for m in candidates]]
         worth = fleet.price[candidates] / np.maximum(counts[candidates], 1)
@@ -246,12 +254,12 @@ class Watcher:
             share=self._fill_late,
             settled=now_s - fleet.moved_s >= settings.stay_s,
             most_moves=self._allowance,
-            exchange=True,
+            exchange=exchange,
         )
         if found is None:
             return
-        for stream, target in found.targets.items():
-            rooms.put(stream, target)
+        for moved, target in found.targets.items():
+            rooms.put(moved, target)
         draft.boots += [Boot(machine, kind) for machine, kind in found.boots]
         draft.releases += found.releases
 

@@ -215,8 +215,8 @@ def run_day(
         total += int(fleet.active.sum())
         run.carry_out(policy.step(now_s, fleet), now_s)
     machine_mean = run.machine_minutes / MINUTES
-    for machine in np.flatnonzero(fleet.there):
-        run.end(int(machine), MINUTES * 60.0)
+    for left in np.flatnonzero(fleet.there):
+        run.end(int(left), MINUTES * 60.0)
     return DayResult(
         usd_per_second_billing=run.per_second,
         usd_hourly_billing=run.hourly,

@@ -89,8 +89,8 @@ class Static:
 class PaperRules:
     """The resource manager of Kaseb et al. (IEEE TCC 2017) as it is written down there.
 
-    A machine over 90 % of CPU or memory loses streams, by the five preferences, until it is not; one
-    under 50 % of both for ten minutes is emptied and released where its streams fit elsewhere.
+    A machine over 90 % of CPU or memory loses streams, by the five preferences, until it is not;
+    one under 50 % of both for ten minutes is emptied and released where its streams fit elsewhere.
     Both place by first fit.
     """
 

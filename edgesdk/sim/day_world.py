@@ -91,7 +91,8 @@ class Day:
         """Each stream's CPU without noise and bursts, cores."""
         hour = minute / 60.0 + self._offset - self._busiest
         swing = 0.5 + 0.5 * np.cos(2 * np.pi * hour / 24.0)
-        return self._cpu * (self.settings.quiet + (1 - self.settings.quiet) * swing)
+        cpu: Floats = self._cpu * (self.settings.quiet + (1 - self.settings.quiet) * swing)
+        return cpu
 
     def cpu(self, minute: int) -> Floats:
         """Each stream's CPU in this minute, cores."""
