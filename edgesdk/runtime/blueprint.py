@@ -114,7 +114,8 @@ def _terms(plan: Plan, app: str) -> object:
     sinks = [
         (s.camera, s.kind, dict(s.params), s.output) for s in plan.sinks if s.application == app
     ]
-    return application.deadline_ns, application.weight, graph, gates, sinks
+    said = application.deadline_ns, application.weight, application.exact
+    return said, graph, gates, sinks
 
 
 def _restart_needed(before: Config, after: Config) -> list[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
-from edgesdk.errors import EdgeError
+from edgesdk.errors import EdgeError, UsageError
 from edgesdk.runtime.load import Load
 from edgesdk.runtime.parts import cut, sizes
 from edgesdk.runtime.promises import Promise, Promises
@@ -185,7 +185,11 @@ class Executor:
 
         The requests are for the promise's card, and have its number of pictures together. False:
         it was cancelled, claimed or has expired, and nothing was taken.
+
+        Raises UsageError where the pictures are not as many as were promised.
         """
+        if sum(len(request.pictures) for request in requests) != promise.items:
+            raise UsageError(f"a place for {promise.items} pictures is claimed for another number")
         now = time.monotonic_ns()
         for request in requests:
             request.submitted_ns, request.model = now, promise.model

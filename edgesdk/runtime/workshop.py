@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,6 +26,8 @@ from edgesdk.runtime.sessions import Picture, Sessions
 from edgesdk.runtime.wiring import Wiring
 
 __all__ = ["Observer", "Workshop"]
+
+log = logging.getLogger(__name__)
 
 Observer = Callable[[str, FrameInfo, FrameView, Sequence[Delivery]], None]
 
@@ -102,8 +105,12 @@ class Workshop:
         placer = self.placer
         if placer is None:
             self.report([Outcome(request, dropped="shutdown")])
-        else:
+            return
+        try:
             placer.place(request)
+        except Exception as error:
+            log.exception("work could not be placed")
+            self.report([Outcome(request, error=error)])
 
     def report(self, outcomes: Sequence[Outcome]) -> None:
         """How requests ended; for executors and placers, from any thread.
@@ -116,7 +123,7 @@ class Workshop:
             request = outcome.request
             assert request is not None
             if request.origin:
-                request.done(outcome)
+                _tell(request, outcome)
             else:
                 calls.append(partial(self._settle, request, outcome))
         if calls:
@@ -182,3 +189,10 @@ class Workshop:
             self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
             self.offloaded += outcome.execution is not None
         request.done(outcome)
+
+
+def _tell(request: Request, outcome: Outcome) -> None:
+    try:
+        request.done(outcome)
+    except Exception:
+        log.exception("%s could not be told what came of its request", request.origin)

@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 
 import edgesdk as edge
-from edgesdk.config import CameraConfig, Config, EmulatedConfig, EmulatedModel, NodeConfig
-from edgesdk.errors import PeerFailed
+from edgesdk.config import (
+    ApplicationConfig,
+    CameraConfig,
+    Config,
+    EmulatedConfig,
+    EmulatedModel,
+    NodeConfig,
+)
+from edgesdk.errors import GraphError, PeerFailed
 from edgesdk.runtime import Node
+from edgesdk.runtime.applications import applications_of
 from edgesdk.runtime.request import Outcome
 from tests.runtime.peers import Peer, PeerPlacer
 
@@ -280,3 +288,47 @@ def test_terms_that_change_under_way_hold_from_then_on(
     assert set(reaches[before:]) == {"node"}
     frames = frames_of(node)
     assert frames.ok > 0
+
+
+def test_a_placer_that_breaks_fails_the_frame_and_not_the_camera(cards: Any, peer: Peer) -> None:
+    class Broken(PeerPlacer):
+        def place(self, request: Any) -> None:
+            if not self.requests:
+                self.requests.append(request)
+                raise ZeroDivisionError("placing")
+            super().place(request)
+
+    node, there = run(watching(cards), placer=Broken(peer))
+    frames = frames_of(node)
+    assert frames.failed == 1
+    assert frames.ok > 10
+    assert frames.ok + frames.failed == len(there)
+    assert there[min(there)]["reason"].endswith("ZeroDivisionError: placing")
+
+
+def test_a_configuration_says_whether_frames_must_be_exact(cards: Any, tmp_path: Path) -> None:
+    text = f"""
+import edgesdk as edge
+
+@edge.app(exact=True)
+def exact(camera: edge.Camera):
+    return camera.detect({cards.cells!r})
+
+@edge.app
+def plain(camera: edge.Camera):
+    return camera.detect({cards.cells!r})
+"""
+    (tmp_path / "apps.py").write_text(text)
+    exact, plain = (edge.load_application(f"{tmp_path}/apps.py:{n}") for n in ("exact", "plain"))
+    assert (exact.exact, plain.exact) == (True, False)
+    cases = ((exact, None, True), (exact, False, False), (plain, None, False), (plain, True, True))
+    for app, said, expected in cases:
+        entry = ApplicationConfig(app=f"{tmp_path}/apps.py:{app.name}", exact=said)
+        config = Config(cameras={"cam": CameraConfig(uri=LIVE)}, apps={"a": entry})
+        (placement,) = applications_of((), config, ["cam"])
+        assert placement.application.exact is expected
+
+
+def test_exact_is_true_or_false() -> None:
+    with pytest.raises(GraphError, match=r"app\(exact='yes'\): expected True or False"):
+        edge.app(exact="yes")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgesdk.errors import InferFailed
+from edgesdk.errors import InferFailed, UsageError
 from edgesdk.runtime.executor import Executor
 from edgesdk.runtime.parts import cut, sizes
 from edgesdk.runtime.request import Outcome, Request
@@ -130,6 +130,17 @@ def test_a_promise_is_claimed_once(bench: Callable[..., Bench]) -> None:
     b.executor.cancel(cancelled)
     b.executor.cancel(cancelled)
     assert not b.executor.claim([b.request(model, (1,))], cancelled)
+
+
+def test_a_place_is_claimed_for_as_many_pictures_as_were_promised(
+    bench: Callable[..., Bench],
+) -> None:
+    model = model_of()
+    b = bench(model)
+    promise = b.reserve(model, 2)
+    with pytest.raises(UsageError, match="2 pictures"):
+        b.executor.claim([b.request(model, (1,))], promise)
+    assert b.executor.claim([b.request(model, (1,)), b.request(model, (2,))], promise)
 
 
 def test_a_promise_expires_a_tenth_of_a_second_after_its_release(
