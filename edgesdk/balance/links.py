@@ -70,9 +70,11 @@ class Links:
         """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows."""
         at = self.classes[link]
         at.in_flight = max(0, at.in_flight - 1)
-        if excess_ns is None:
-            return
         settings = self._settings
+        if excess_ns is None:
+            # Ended, and nobody measured: no reason to stay shut for ever.
+            at.window = max(at.window, min(1.0, at.window + settings.grow / 4))
+            return
         at.excess_ns += (excess_ns - at.excess_ns) // 4
         at.excess_ns = max(0, at.excess_ns)
         if excess_ns > allowed_ns:

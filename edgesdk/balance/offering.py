@@ -59,6 +59,7 @@ class _Task:
     __slots__ = (
         "best",
         "bids",
+        "charged",
         "deferrals",
         "doubts",
         "expected_ns",
@@ -68,7 +69,6 @@ class _Task:
         "rounds",
         "second",
         "step",
-        "tag",
         "tried",
         "waits",
     )
@@ -89,7 +89,8 @@ class _Task:
         """Moves on with each decision, so that older timers see that they mean nothing."""
         self.waits = False
         self.second = False
-        self.tag: float | None = None
+        self.charged = False
+        """Whether its application has paid for the link."""
 
 
 class Offering:
@@ -103,6 +104,7 @@ class Offering:
         "_fairness",
         "_links",
         "_next",
+        "_pump_ns",
         "_seat",
         "_tasks",
         "_turns",
@@ -133,6 +135,7 @@ class Offering:
         self._tasks: dict[int, _Task] = {}
         self._bids: dict[int, _Bid] = {}
         self._turns: Turns[_Task] = Turns()
+        self._pump_ns = 0
         self._next = seat.rng.getrandbits(32)
         self.kept = self.delivered = self.served = self.failed = 0
 
@@ -174,8 +177,8 @@ class Offering:
         self._seat.actions.append(Run(group, promise))
         return True
 
-    def _seek(self, task: _Task, now_ns: int) -> None:
-        """Asks the next peers, or waits for the link, or falls back."""
+    def _seek(self, task: _Task, now_ns: int, turn: bool = False) -> None:
+        """Asks the next peers, or waits for the link, or falls back. *turn*: it has waited."""
         task.step += 1
         seat = self._seat
         settings = seat.settings
@@ -194,15 +197,16 @@ class Offering:
         if not peers and not blocked:
             self._fall_back(task, now_ns)
             return
-        if task.tag is None:
-            task.tag = self._turns.tag(group.app, group.weight, group.payload_bytes)
-            if not peers or links.full(now_ns):
-                self._wait(task, now_ns)
-                return
-            self._turns.passes(task.tag)
-        elif not peers:
-            self._wait(task, now_ns)
+        if (
+            not peers
+            or (not task.charged and links.full(now_ns))
+            or (not turn and len(self._turns))
+        ):
+            self._wait(task, turn, now_ns)
             return
+        if not task.charged:
+            task.charged = True
+            self._turns.charge(group.app, group.weight, group.payload_bytes)
         task.rounds += 1
         task.pending_ns = links.transmit_ns(group.payload_bytes)
         links.pending_ns += task.pending_ns
@@ -427,7 +431,7 @@ class Offering:
         group = task.group
         allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
         self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed)
-        self._pump(None, now_ns)
+        self._pump(now_ns)
 
     def _again(self, task: _Task, now_ns: int) -> None:
         task.rounds = 0
@@ -440,17 +444,35 @@ class Offering:
 
     # Waiting.
 
-    def _wait(self, task: _Task, now_ns: int) -> None:
+    def _wait(self, task: _Task, turn: bool, now_ns: int) -> None:
         """For the link; meanwhile there may come a place here."""
         task.waits = True
-        assert task.tag is not None
-        self._turns.wait(task.tag, task)
+        if turn:
+            self._turns.again(task.group.app, task)
+        else:
+            self._turns.wait(task.group.app, task)
         seat = self._seat
         seat.timers.at(now_ns + seat.settings.defer_ns, self._recheck, (task, task.step))
-        drained = now_ns + self._links.queue_ns(now_ns) - seat.settings.queue_ns
-        seat.timers.at(max(now_ns + MS, drained + 1), self._pump, None)
+        self._pump_later(now_ns)
 
-    def _pump(self, _: object, now_ns: int) -> None:
+    def _pump_later(self, now_ns: int) -> None:
+        """Has the link looked at again when it should have drained; there is one such timer."""
+        settings = self._seat.settings
+        links = self._links
+        if links.full(now_ns):
+            when = max(now_ns + MS, links.busy_ns + links.pending_ns - settings.queue_ns)
+        else:
+            when = now_ns + settings.defer_ns // 4
+        if not now_ns < self._pump_ns <= when:
+            self._pump_ns = when
+            self._seat.timers.at(when, self._pump_due, when)
+
+    def _pump_due(self, when_ns: int, now_ns: int) -> None:
+        if when_ns == self._pump_ns:
+            self._pump_ns = 0
+            self._pump(now_ns)
+
+    def _pump(self, now_ns: int) -> None:
         """Lets those go whose turn it is."""
         turns = self._turns
         links = self._links
@@ -463,12 +485,11 @@ class Offering:
             task = turns.first()
             if task.waits:
                 task.waits = False
-                self._seek(task, now_ns)
+                self._seek(task, now_ns, turn=True)
                 if task.waits:
-                    return
-        if len(turns) and links.full(now_ns):
-            drained = links.busy_ns + links.pending_ns - self._seat.settings.queue_ns
-            self._seat.timers.at(max(now_ns + MS, drained + 1), self._pump, None)
+                    break
+        if len(turns):
+            self._pump_later(now_ns)
 
     def _recheck(self, what: tuple[_Task, int], now_ns: int) -> None:
         task, step = what
@@ -511,10 +532,10 @@ class Offering:
             self._seek(task, now_ns)
 
     def _refund(self, task: _Task) -> None:
-        if task.tag is not None:
+        if task.charged:
+            task.charged = False
             group = task.group
-            self._turns.refund(group.app, group.weight, group.payload_bytes)
-            task.tag = None
+            self._turns.charge(group.app, group.weight, -group.payload_bytes)
 
     def _drop(self, task: _Task, now_ns: int) -> None:
         self._refund(task)

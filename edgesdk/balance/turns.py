@@ -1,12 +1,13 @@
 """Whose group goes over a full link next: start-time fair queueing by application weight.
 
 Goyal, Vin, Cheng: "Start-time Fair Queuing", SIGCOMM 1996. Bytes sent by two applications that
-both wait differ from their weights by at most one group each.
+both wait differ from their weights by at most one group each. A group is charged when it is sent,
+not when it begins to wait: those that run out of time in the queue cost their application nothing.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections import deque
 from typing import Generic, TypeVar
 
 __all__ = ["Turns"]
@@ -15,43 +16,53 @@ T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """A queue of things that want to send."""
+    """Things that want to send, each application's in order."""
 
-    __slots__ = ("_finish", "_heap", "_serial", "_virtual")
+    __slots__ = ("_finish", "_queues", "_virtual")
 
     def __init__(self) -> None:
         self._finish: dict[int, float] = {}
-        self._heap: list[tuple[float, int, T]] = []
-        self._serial = 0
+        self._queues: dict[int, deque[T]] = {}
         self._virtual = 0.0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return sum(map(len, self._queues.values())) if self._queues else 0
 
-    def tag(self, app: int, weight: float, payload_bytes: int) -> float:
-        """Charges *app* for a group, and says where in the order that puts it."""
-        start = max(self._virtual, self._finish.get(app, 0.0))
-        if len(self._finish) > 1024:
-            self._finish = {a: f for a, f in self._finish.items() if f > self._virtual}
-        self._finish[app] = start + payload_bytes / weight
-        return start
+    def charge(self, app: int, weight: float, payload_bytes: int) -> None:
+        """A group of *app* goes out. A negative size takes one back that did not after all."""
+        finish = self._finish
+        if payload_bytes > 0:
+            if len(finish) > 1024:
+                self._finish = finish = {a: f for a, f in finish.items() if f > self._virtual}
+            start = max(self._virtual, finish.get(app, 0.0))
+            self._virtual = start
+            finish[app] = start + payload_bytes / weight
+        elif app in finish:
+            finish[app] += payload_bytes / weight
 
-    def refund(self, app: int, weight: float, payload_bytes: int) -> None:
-        """A group that was charged was not sent."""
-        if app in self._finish:
-            self._finish[app] -= payload_bytes / weight
-
-    def passes(self, tag: float) -> None:
-        """A group with this tag goes out without having waited."""
-        self._virtual = max(self._virtual, tag)
-
-    def wait(self, tag: float, what: T) -> None:
-        """*what* waits for its turn."""
-        self._serial += 1
-        heapq.heappush(self._heap, (tag, self._serial, what))
+    def wait(self, app: int, what: T) -> None:
+        """*what* waits for its application's turn."""
+        queue = self._queues.get(app)
+        if queue is None:
+            queue = self._queues[app] = deque()
+        queue.append(what)
 
     def first(self) -> T:
-        """Takes out whose turn it is; IndexError if none waits."""
-        tag, _, what = heapq.heappop(self._heap)
-        self.passes(tag)
+        """Takes out whose turn it is; KeyError if none waits."""
+        best, least = -1, float("inf")
+        for app in self._queues:
+            start = max(self._virtual, self._finish.get(app, 0.0))
+            if start < least:
+                best, least = app, start
+        queue = self._queues[best]
+        what = queue.popleft()
+        if not queue:
+            del self._queues[best]
         return what
+
+    def again(self, app: int, what: T) -> None:
+        """Back to the head of its queue: its turn came, but the way was closed."""
+        queue = self._queues.get(app)
+        if queue is None:
+            queue = self._queues[app] = deque()
+        queue.appendleft(what)

@@ -114,6 +114,9 @@ class Net:
         """(node, action) of everything but datagrams."""
         self.sent: list[tuple[int, int, bytes]] = []
         self.pass_on: Callable[[int, int, bytes], bool] = lambda source, target, data: True
+        self.delivers = False
+        """Whether data arrive by themselves, at the pace of the sender's interface."""
+        self._free: dict[int, int] = {}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._serial = 0
 
@@ -145,7 +148,7 @@ class Net:
                 for n, b in self.balancers.items()
                 if n not in self.frozen and b.next_ns is not None
             ]
-            following = min([t for t in timers] + [e[0] for e in self._events[:1]], default=None)
+            following = min(timers + [e[0] for e in self._events[:1]], default=None)
             if following is None or following > until:
                 break
             self.now = max(self.now, following)
@@ -170,11 +173,33 @@ class Net:
                         self._send(node, action.peer, action.data)
                     else:
                         self.log.append((node, action))
+                    if self.delivers and isinstance(action, Deliver):
+                        self._deliver(node, action)
 
     def _send(self, source: int, target: int, data: bytes) -> None:
         self.sent.append((source, target, data))
         if target in self.balancers and self.pass_on(source, target, data):
             self.at(self.now + self.latency_ns, lambda: self._receive(source, target, data))
+
+    def _deliver(self, node: int, action: Deliver) -> None:
+        takes = int(action.group.payload_bytes * 8e9 / self.settings.nic_bps)
+        sent = self.now
+        self._free[node] = max(self._free.get(node, 0), sent) + takes
+        arrives = self._free[node] + self.latency_ns
+
+        def arrive() -> None:
+            promise = self.balancers[action.peer].claimed(node, action.token, self.now)
+            if promise is None:
+                self.balancers[node].failed(action.group.id, self.now, why="token")
+                return
+            self.machines[action.peer].cancel(promise)  # as if it had run
+            wire = self.now - sent + self.latency_ns
+            self.at(self.now + self.latency_ns + MS, lambda: finish(wire))
+
+        def finish(wire: int) -> None:
+            self.balancers[node].finished(action.group.id, self.now, wire_ns=wire)
+
+        self.at(arrives, arrive)
 
     def _receive(self, source: int, target: int, data: bytes) -> None:
         if target not in self.frozen:

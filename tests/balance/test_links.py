@@ -1,0 +1,148 @@
+"""The network guard, the turns on a full link, and the size of groups."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgesdk.balance import Deliver, Settings
+from edgesdk.balance.grouping import group_size
+from edgesdk.balance.links import Links
+from edgesdk.balance.turns import Turns
+from tests.balance.nodes import MS, SECOND, Machine, Net, a_group
+
+ALLOWED = 50 * MS
+
+
+def test_the_window_shrinks_when_deliveries_are_late_and_grows_when_they_are_not():
+    links = Links(Settings())
+    link = links.classes[0]
+    links.ended(0, excess_ns=80 * MS, allowed_ns=ALLOWED)
+    assert link.window == pytest.approx(8 * 0.7)
+    links.ended(0, excess_ns=10 * MS, allowed_ns=ALLOWED)
+    assert link.window == pytest.approx(8 * 0.7 + 0.5)
+    for _ in range(300):
+        links.ended(0, excess_ns=0, allowed_ns=ALLOWED)
+    assert link.window == 64
+    assert links.classes[1].window == 8, "the other class of links is not concerned"
+
+
+def test_a_full_window_lets_no_group_pass_until_one_has_ended():
+    links = Links(Settings())
+    rng = random.Random(1)
+    for _ in range(8):
+        assert links.is_open(0, rng)
+        links.send(0, 1000, 0)
+    assert not links.is_open(0, rng)
+    links.ended(0, excess_ns=0, allowed_ns=ALLOWED)
+    assert links.is_open(0, rng)
+
+
+def test_what_waits_in_the_own_interface_is_known_exactly():
+    links = Links(Settings(nic_bps=1e7))
+    assert links.send(0, 125_000, now_ns=0) == 100 * MS
+    assert links.send(1, 125_000, now_ns=20 * MS) == 180 * MS
+    assert links.queue_ns(50 * MS) == 150 * MS
+    assert links.full(50 * MS)
+    assert not links.full(190 * MS)
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.5, 1.0, 3.0, 10.0]), min_size=2, max_size=4),
+    sizes=st.lists(st.integers(20_000, 300_000), min_size=4, max_size=4),
+)
+def test_waiting_applications_send_bytes_by_weight(weights, sizes):
+    turns: Turns[int] = Turns()
+    sent = [0] * len(weights)
+    for app in range(len(weights)):
+        turns.wait(app, app)
+    for _ in range(2000):
+        app = turns.first()
+        sent[app] += sizes[app]
+        turns.charge(app, weights[app], sizes[app])
+        turns.wait(app, app)
+    shares = [s / w for s, w in zip(sent, weights, strict=True)]
+    assert max(shares) / min(shares) < 1.1
+
+
+def test_an_application_that_was_away_has_saved_nothing_up():
+    turns: Turns[str] = Turns()
+    for _ in range(100):
+        turns.charge(0, 1.0, 1000)
+    order = []
+    for _ in range(3):
+        turns.wait(0, "busy")
+        turns.wait(1, "back")
+    for _ in range(6):
+        order.append(turns.first())
+        turns.charge(0 if order[-1] == "busy" else 1, 1.0, 1000)
+    assert order[:4].count("back") in (2, 3)
+
+
+def test_two_applications_of_weights_1_and_3_share_a_saturated_link_1_to_3():
+    net = Net(nic_bps=1e7)
+    net.delivers = True
+    net.add(1, Machine({6: MS}), site=1)
+    for number in range(2, 10):
+        net.add(number, Machine({5: MS}), site=1)
+    net.run(2 * SECOND)
+    size = 60_000  # 48 ms of the link
+    number = 0
+    for _ in range(400):
+        for app, weight in ((1, 1.0), (2, 3.0)):
+            number += 1
+            net.place(
+                1,
+                a_group(
+                    number,
+                    app=app,
+                    weight=weight,
+                    items=1,
+                    payload_bytes=size,
+                    captured_ns=net.now,
+                    deadline_ns=net.now + SECOND,
+                ),
+            )
+        net.run(net.now + 50 * MS)  # twice what the link carries
+    sent = {1: 0, 2: 0}
+    for delivery in net.of(Deliver, 1):
+        sent[delivery.group.app] += delivery.group.payload_bytes
+    assert sum(sent.values()) * 8 > 0.9e7 * 20, "the link is used"
+    assert sent[2] / sent[1] == pytest.approx(3, rel=0.1)
+
+
+def law(base: int, overlap: float = 0.0):
+    return lambda n: int(base * (overlap + (1 - overlap) * n))
+
+
+def test_groups_shrink_with_the_deadline():
+    def size(deadline_ns: int) -> int:
+        return group_size(deadline_ns=deadline_ns, period_ns=66 * MS, cost_ns=law(30 * MS))
+
+    assert [size(d * MS) for d in (50, 200, 500, 1000, 3000)] == [1, 1, 3, 6, 8]
+
+
+def test_groups_shrink_with_the_cost_and_the_wire():
+    def wire(n):
+        return n * 40 * MS
+
+    fast = group_size(deadline_ns=SECOND, period_ns=66 * MS, cost_ns=law(5 * MS))
+    slow = group_size(deadline_ns=SECOND, period_ns=66 * MS, cost_ns=law(100 * MS))
+    far = group_size(deadline_ns=SECOND, period_ns=66 * MS, cost_ns=law(5 * MS), wire_ns=wire)
+    assert fast == 8
+    assert slow < fast
+    assert far < fast
+
+
+@given(
+    deadline=st.integers(1, 5000),
+    period=st.integers(1, 500),
+    base=st.integers(1, 2000),
+    overlap=st.floats(0, 1),
+)
+def test_the_oldest_frame_of_a_group_has_time_unless_nothing_has(deadline, period, base, overlap):
+    cost = law(base * MS, overlap)
+    n = group_size(deadline_ns=deadline * MS, period_ns=period * MS, cost_ns=cost)
+    assert 1 <= n <= 8
+    assert n == 1 or (n - 1) * period * MS + cost(n) <= 0.6 * deadline * MS
