@@ -64,7 +64,8 @@ class Administration:
     """A TLS server with bounded connections, frames and times. Start it once; any thread closes it.
 
     ``revoke`` (a newer revocation list, from anybody: the CA signed it) and ``who`` (who this is)
-    are there from the start. about: what ``who`` says besides, such as ``data_port``.
+    are there from the start. about: what ``who`` says besides, such as ``data_port``. met: told of
+    each caller once it is authenticated, before it is answered.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Administration:
         *,
         version: str = "",
         about: Mapping[str, Any] | None = None,
+        met: Callable[[Caller], None] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
         both: frozenset[Role] = frozenset({"node", "operator"})
@@ -85,6 +87,7 @@ class Administration:
         }
         self._identity, self._version, self._seconds = identity, version, seconds
         self._about = dict(about or {})
+        self._met = met
         self._context: tuple[int, ssl.SSLContext] | None = None
         self._hosts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -166,6 +169,8 @@ class Administration:
         with secure:
             subject = authenticated(secure, self._identity)
             caller = Caller(subject.node_id, subject.number, subject.role, address)
+            if self._met is not None:
+                self._met(caller)
             _write(secure, [1, self._identity.node_id, self._version], deadline)
             request = _read(secure, MAX_REQUEST, deadline)
             # What the handler does takes its own time; the caller's patience bounds it.

@@ -1,4 +1,6 @@
-"""A node's control plane alone, as a process: ``node_process.py BUNDLE HOST PORT [SEED ...]``.
+"""A node's control plane and administration as a process.
+
+``node_process.py BUNDLE HOST PORT [SEED ...]``; the seed "discover" turns discovery on.
 
 Prints what happens to it, a JSON array a line; each line of its standard input, NUMBER TEXT, is a
 message to send.
@@ -11,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+from edgesdk.cluster.administration import Administration
 from edgesdk.cluster.control import Control, Hello, Limits, parse_address
 from edgesdk.cluster.discovery import Discovery
 from edgesdk.cluster.identity import Identity
@@ -42,6 +45,8 @@ def main() -> None:
         limits=Limits(keepalive_ns=SECOND // 2, silence_ns=SECOND * 3 // 2),
     )
     control.start()
+    administration = Administration(identity, (host, control.address[1]), {}, version="0.1.0")
+    administration.start()
     if "discover" in seeds:
         discovery = Discovery(
             identity,
@@ -61,6 +66,7 @@ def main() -> None:
         else:
             tell("sent", control.send(int(number), b"\x01" + text.encode()))
     control.close()
+    administration.close()
 
 
 if __name__ == "__main__":
