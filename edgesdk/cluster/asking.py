@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
 from edgesdk.cluster import payload
 from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
-from edgesdk.cluster.local import NodeLocal, execution_key, model_key
+from edgesdk.cluster.local import NodeLocal, model_key
 from edgesdk.errors import WireError
 from edgesdk.models.encoding import Shrunk
 from edgesdk.runtime.request import Outcome, Request
@@ -107,7 +107,6 @@ class Asking:
         terms = first.terms
         assert terms is not None
         key = model_key(first.model.card.digest)
-        loaded = self._local.loaded(key)
         counts = [len(request.pictures) for request in requests]
         items = sum(counts)
         with self._lock:
@@ -116,7 +115,7 @@ class Asking:
             group = Group(
                 id=number,
                 model=key,
-                variant=execution_key(loaded) if terms.exact and loaded is not None else 0,
+                variant=self._local.last_variant(key) if terms.exact else 0,
                 items=items,
                 captured_ns=min(r.captured_ns for r in requests) or time.monotonic_ns(),
                 deadline_ns=min(r.deadline_ns for r in requests),

@@ -66,6 +66,7 @@ class NodeLocal(balance.Local):
         self._numbers = count(1)
         self._promises: dict[int, tuple[Executor, Place]] = {}
         self._models: dict[int, tuple[Executor, LoadedModel, int]] = {}
+        self._variants: dict[int, int] = {}
 
     def refresh(self) -> None:
         """Sees which models the executors have now."""
@@ -82,6 +83,11 @@ class NodeLocal(balance.Local):
                         known[2] if known is not None and same else execution_key(model),
                     )
         self._models = found
+        self._variants.update((key, variant) for key, (_, _, variant) in found.items())
+
+    def last_variant(self, model: int) -> int:
+        """The execution key that *model* has here, or had when it was here; 0 if it never was."""
+        return self._variants.get(model, 0)
 
     def loaded(self, model: int) -> LoadedModel | None:
         """The session of *model*, if it has one."""
