@@ -7,8 +7,10 @@ what is decided above: the token of an accepted offer is presented with each gro
 
 from __future__ import annotations
 
+import ipaddress
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgesdk.cluster.alarms import Alarms
@@ -16,6 +18,8 @@ from edgesdk.cluster.deliveries import Delivery, Failure, Reply
 from edgesdk.cluster.delivering import Addressee, Deliverer
 from edgesdk.cluster.groups import GroupHeader, Picture
 from edgesdk.cluster.receiving import Arrival, Receiver
+from edgesdk.cluster.source_filter import SourceFilter
+from edgesdk.errors import EdgeError
 
 if TYPE_CHECKING:
     from edgesdk.cluster.identity import Identity
@@ -41,7 +45,10 @@ class DataPlane:
     groups wait or, beyond 8 MB, are refused as ``busy``. An arrival that it neither answers nor
     keeps ends at its deadline. known: asked on zenoh's thread whether an origin (its number) was
     given a token, so that what nobody asked for is not even queued; it must be quick, and must not
-    call the data plane.
+    call the data plane. source: the host that sessions to peers come from, default *listen*'s: they
+    :meth:`admit` the one that the control plane uses.
+
+    Raises EdgeError for a host that has no address.
     """
 
     def __init__(
@@ -52,14 +59,20 @@ class DataPlane:
         arrived: Callable[[Arrival], None],
         known: Callable[[int, bytes], bool] | None = None,
         workers: int = 1,
+        source: str | None = None,
     ) -> None:
-        host, port = listen
+        host, port = _numeric(listen[0]), listen[1]
         self.address: tuple[str, int] = (host, port or _free_port(host))
+        self._admitting = threading.Lock()
+        self._filter = SourceFilter(self.address)
         self._alarms = Alarms("data-alarms")
         self._receiver = Receiver(
             identity, self.address, self._alarms, arrived=arrived, known=known, workers=workers
         )
-        self._deliverer = Deliverer(identity, self._alarms)
+        source = _numeric(source or host)
+        if ipaddress.ip_address(source).is_unspecified:
+            source = None
+        self._deliverer = Deliverer(identity, self._alarms, source)
 
     def start(self) -> None:
         """Listens. :raises EdgeError: the address is taken, or is not this machine's."""
@@ -102,6 +115,15 @@ class DataPlane:
             peer, token, header, parts, time_left_ns=time_left_ns, done=done
         )
 
+    def admit(self, sources: Collection[str]) -> bool:
+        """From now on only these addresses may connect; before the first call all may.
+
+        Members' addresses, as the control plane authenticated them: it keeps out strangers, whose
+        failing handshakes would keep members waiting. False where that cannot be done (IPv6).
+        """
+        with self._admitting:
+            return self._filter.allow(sources)
+
     def forget(self, node_id: str) -> None:
         """Closes the session with a peer that left or was removed; a later call opens another."""
         self._deliverer.forget(node_id)
@@ -118,6 +140,13 @@ class DataPlane:
     def sessions(self) -> Sequence[str]:
         """Node ids of the peers in use, least recently used first."""
         return self._deliverer.sessions()
+
+
+def _numeric(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise EdgeError(f"no address is known for {host!r}: {error.strerror}") from None
 
 
 def _free_port(host: str) -> int:

@@ -34,7 +34,8 @@ class Addressee(Protocol):
 class Deliverer:
     """Groups to peers: a session each, the least recently used closed beyond 16."""
 
-    def __init__(self, identity: Identity, alarms: Alarms) -> None:
+    def __init__(self, identity: Identity, alarms: Alarms, source: str | None = None) -> None:
+        self._source = source
         self._identity = identity
         self._alarms = alarms
         self._lock = threading.Lock()
@@ -112,7 +113,9 @@ class Deliverer:
     def _link_to(self, peer: Addressee) -> PeerLink:
         link = self._links.get(peer.node_id)
         if link is None:
-            link = PeerLink(self._identity, peer.node_id, peer.data_address, self._alarms)
+            link = PeerLink(
+                self._identity, peer.node_id, peer.data_address, self._alarms, self._source
+            )
             if self._closed:
                 return link
             self._links[peer.node_id] = link

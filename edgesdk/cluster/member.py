@@ -33,7 +33,7 @@ from edgesdk.balance import (
     Send,
     Settings,
 )
-from edgesdk.cluster.administration import Administration, Handler
+from edgesdk.cluster.administration import Administration, Caller, Handler
 from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
@@ -55,6 +55,7 @@ __all__ = ["Member"]
 log = logging.getLogger(__name__)
 
 _REFRESH_NS = 500_000_000
+_GUEST_NS = 120_000_000_000
 _SITE = struct.Struct("!4sH")
 
 
@@ -86,6 +87,7 @@ class Member:
         self._verbs = dict(verbs or {})
         self._lock = threading.Lock()
         self._peers: dict[int, Peer] = {}
+        self._guests: dict[str, int] = {}  # addresses, and until when the data port is open to them
         self._told_ns: int | None = None
         self._refresh_ns = 0
         self._closed = False
@@ -110,7 +112,7 @@ class Member:
         )
         control = _address(self.config.listen)
         data = _address(self.config.data) if self.config.data else (control[0], control[1] + 1)
-        self.data = DataPlane(self.identity, data, arrived=self.serving.arrived)
+        self.data = DataPlane(self.identity, data, arrived=self.serving.arrived, source=control[0])
         self.asking = Asking(self.local, self.data, self, report=node.report, peer=self._peers.get)
         hello = Hello(site=self.config.site, data_port=self.data.address[1], version=__version__)
         self.control = Control(
@@ -137,9 +139,11 @@ class Member:
             self._handlers(),
             version=__version__,
             about={"data_port": self.data.address[1], "site": self.config.site},
+            met=self._met,
         )
         try:
             self.data.start()
+            self._admit()
             self.administration.start()
             for seed in self.config.seeds:
                 self.control.reach(*_address(seed), forever=True)
@@ -273,6 +277,7 @@ class Member:
     def _joined(self, peer: Peer) -> None:
         known = self._peers.get(peer.number)
         self._peers[peer.number] = peer
+        self._admit()
         if known is not None and known.incarnation != peer.incarnation:
             self._step(lambda balancer, now: balancer.gone(peer.number, now))
             self.data.forget(peer.node_id)
@@ -287,8 +292,22 @@ class Member:
     def _left(self, peer: Peer, reason: str) -> None:
         log.info("%s left: %s", peer.node_id, reason)
         self._peers.pop(peer.number, None)
+        self._admit()
         self._step(lambda balancer, now: balancer.gone(peer.number, now))
         self.data.forget(peer.node_id)
+
+    def _met(self, caller: Caller) -> None:
+        """On a thread of the administration: a doctor, say, who looks at the data port next."""
+        now = time.monotonic_ns()
+        if self._guests.get(caller.address[0], 0) < now + _GUEST_NS // 2:
+            self._guests[caller.address[0]] = now + _GUEST_NS
+            self._admit()
+
+    def _admit(self) -> None:
+        """Keeps the data port for those who have proved who they are."""
+        now = time.monotonic_ns()
+        self._guests = {host: until for host, until in list(self._guests.items()) if until > now}
+        self.data.admit({*self._guests, *(peer.address[0] for peer in list(self._peers.values()))})
 
     def _timer(self, now_ns: int, late_ns: int) -> int | None:
         if now_ns >= self._refresh_ns:

@@ -17,7 +17,7 @@ from edgesdk.cluster.alarms import Alarms
 from edgesdk.cluster.deliveries import Delivery, Failure, Reason, Reply
 from edgesdk.cluster.groups import MAX_REPLY_BYTES, pack_envelope, unpack_refusal, unpack_reply
 from edgesdk.cluster.receiving import CANCELS, GROUPS
-from edgesdk.cluster.tls_cause import find_cause
+from edgesdk.cluster.tls_cause import Cause, find_cause
 from edgesdk.errors import EdgeError, WireError
 
 if TYPE_CHECKING:
@@ -43,13 +43,19 @@ class PeerLink:
     """Calls to one peer. Thread-safe; its thread starts with the first call."""
 
     def __init__(
-        self, identity: Identity, node_id: str, address: tuple[str, int], alarms: Alarms
+        self,
+        identity: Identity,
+        node_id: str,
+        address: tuple[str, int],
+        alarms: Alarms,
+        source: str | None = None,
     ) -> None:
         self.node_id = node_id
         self.address = address
         self.alarms = alarms
         self._counts: Counter[str] = Counter()
         self._identity = identity
+        self._source = source
         self._wake = threading.Condition()
         self._queue: deque[Delivery] = deque()
         self._queued_bytes = 0
@@ -204,14 +210,13 @@ class PeerLink:
     def _open(self, delivery: Delivery) -> tuple[Reason, str] | tuple[Literal[""], str]:
         left = (delivery.deadline_ns - time.monotonic_ns()) / 1e9
         patience = min(_PROBE_SECONDS, max(left, _SHORTEST_PROBE_SECONDS))
-        cause = find_cause(self._identity, self.node_id, self.address, patience, patient=False)
+        cause = self._find_cause(patience, patient=False)
         if cause is not None:
             return cause
         try:
-            session = zenoh_sessions.open_session(self._identity, *self.address)
+            session = zenoh_sessions.open_session(self._identity, *self.address, self._source)
         except EdgeError as error:
-            cause = find_cause(self._identity, self.node_id, self.address, _PROBE_SECONDS)
-            return cause or ("unreachable", str(error))
+            return self._find_cause(_PROBE_SECONDS, patient=True) or ("unreachable", str(error))
         there = zenoh_sessions.peer_of(session)
         if there != self.node_id:
             zenoh_sessions.close(session)
@@ -221,6 +226,16 @@ class PeerLink:
             self._counts["sessions"] += 1
         self._session = session
         return "", ""
+
+    def _find_cause(self, timeout: float, *, patient: bool) -> Cause | None:
+        return find_cause(
+            self._identity,
+            self.node_id,
+            self.address,
+            timeout,
+            patient=patient,
+            source=self._source,
+        )
 
     def _drop_session(self) -> None:
         session, self._session = self._session, None

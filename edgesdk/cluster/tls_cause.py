@@ -31,16 +31,18 @@ def find_cause(
     timeout: float,
     *,
     patient: bool = True,
+    source: str | None = None,
 ) -> Cause | None:
     """Shakes hands with *address* and says what is wrong with it; None: nothing that shows.
 
     expected: the node id that should answer there. timeout: in seconds, for each of connecting and
     the handshake. patient: wait a moment for the peer's word on this node's certificate, which in
-    TLS 1.3 comes after the handshake.
+    TLS 1.3 comes after the handshake. source: as for :func:`open_session`.
     """
     where = f"{address[0]}:{address[1]}"
+    own = (source, 0) if source else None
     try:
-        with socket.create_connection(address, timeout) as plain:
+        with socket.create_connection(address, timeout, own) as plain:
             context = client_context(identity)
             with context.wrap_socket(plain) as secured:
                 found = authenticated(secured, identity)

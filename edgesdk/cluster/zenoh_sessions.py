@@ -74,8 +74,12 @@ def open_listener(identity: Identity, host: str, port: int) -> zenoh.Session:
         ) from None
 
 
-def open_session(identity: Identity, host: str, port: int) -> zenoh.Session:
+def open_session(
+    identity: Identity, host: str, port: int, source: str | None = None
+) -> zenoh.Session:
     """A client session to the listener at an address: one attempt, which takes 3 to 10 ms.
+
+    source: the address of this machine's that it comes from, where that is not the kernel's choice.
 
     It never reconnects by itself: whoever answers next at that address may be another node.
 
@@ -83,7 +87,7 @@ def open_session(identity: Identity, host: str, port: int) -> zenoh.Session:
     """
     settings = _settings(identity, "client")
     settings["connect"] = {
-        "endpoints": [_endpoint(host, port)],
+        "endpoints": [_endpoint(host, port) + (f"#bind={_pair(source, 0)}" if source else "")],
         "timeout_ms": 0,
         "exit_on_failure": True,
         "retry": {"period_init_ms": 3_600_000, "period_max_ms": 3_600_000},
@@ -190,7 +194,11 @@ def _settings(identity: Identity, mode: str) -> dict[str, Any]:
 
 
 def _endpoint(host: str, port: int) -> str:
-    return f"tls/[{host}]:{port}" if ":" in host else f"tls/{host}:{port}"
+    return f"tls/{_pair(host, port)}"
+
+
+def _pair(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _first_line(error: Exception) -> str:

@@ -258,6 +258,30 @@ def test_sixteen_sessions_are_kept_the_least_recently_used_closed(cluster, plane
     assert len(plane.sessions()) == 16
 
 
+def test_who_is_not_admitted_cannot_even_connect(cluster, plane, start_plane):
+    peer = start_plane(cluster.identity(2), lambda a: a.reply(b""), ("0.0.0.0", 0))
+    there = There("node-2", ("127.0.0.1", peer.address[1]))
+
+    def connects(source):
+        try:
+            socket.create_connection(there.data_address, 0.3, (source, 0)).close()
+        except TimeoutError:
+            return False
+        return True
+
+    assert connects("127.0.0.9")
+    many = [f"10.1.{i // 250}.{i % 250}" for i in range(1000)]
+    assert peer.admit([*many, "127.0.0.1", "fe80::1"])
+    assert connects("127.0.0.1")
+    assert not connects("127.0.0.9")
+    assert Call(plane, there).reply()
+    assert peer.admit(["127.0.0.9"])
+    assert Call(plane, there).reply()  # what is open stays
+    assert connects("127.0.0.9")
+    plane.forget("node-2")
+    until(lambda: Call(plane, there, seconds=0.5).failure().reason in ("unreachable", "deadline"))
+
+
 def test_strangers_who_break_off_do_not_keep_members_out(plane, start_peer):
     peer = start_peer(2)
     strangers = [socket.create_connection(peer.there.data_address) for _ in range(20)]

@@ -128,7 +128,7 @@ def knock_without_certificate(host, port):
             secure.settimeout(5)
             said = secure.recv(100)
             return repr(said) if said else "refused"
-    except (ssl.SSLError, ConnectionError):
+    except (ssl.SSLError, ConnectionError, TimeoutError):  # its first packet may be dropped
         return "refused"
 
 
