@@ -34,6 +34,7 @@ DOCUMENTS = {
     "bench": "edgesdk.cli.bench:BenchDocument",
     "sim": "edgesdk.sim.documents:SimDocument",
     "profile": "edgesdk.profiling.document:Profile",
+    "plan-what-if": "edgesdk.planner.what_if_document:WhatIfDocument",
     "sim-day": "edgesdk.sim.day_report:DayDocument",
     "plan": "edgesdk.planner.documents:PlanDocument",
     "plan-paper": "edgesdk.planner.documents:PaperDocument",

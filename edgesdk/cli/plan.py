@@ -70,6 +70,12 @@ def plan(
     gap: Annotated[
         float, typer.Option(min=0, max=1, help="Be content this near to the lower bound.")
     ] = 0.0,
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="What would change the bill, and by how much.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw it here, too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Plan which machine runs which stream, at the least cost.
@@ -93,6 +99,9 @@ def plan(
     problem = _problem(file, scenario, target, types, limit or [])
     if lost and earlier is None:
         raise UsageError("--lost goes with --replan PLAN.json")
+    if what_if:
+        _what_if(file, problem, plot, as_json)
+        return
     replanned = None
     started = time.monotonic()
     try:
@@ -119,6 +128,11 @@ def plan(
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
+    if plot is not None:
+        from edgesdk.cli.plan_plots import draw_plan
+
+        for path in draw_plan(plot, problem, found):
+            print(path, file=sys.stderr)
     if as_json:
         document = plan_document(problem, found, scenario=scenario, replanned=replanned)
         sys.stdout.buffer.write(encode_line(document))
@@ -179,7 +193,7 @@ def _read(file: Path, scenario: str | None, *, every: bool) -> Problem:
     from edgesdk.planner.vbp import read_vbp
 
     text = _text(file)
-    is_json = file.suffix == ".json" or (file.suffix != ".toml" and text.lstrip().startswith("{"))
+    is_json = _is_json(file, text)
     if file.suffix == ".vbp":
         problem = read_vbp(text, file=str(file))
     elif is_json and '"instance_types"' in text and '"scenarios"' in text:
@@ -194,6 +208,34 @@ def _read(file: Path, scenario: str | None, *, every: bool) -> Problem:
     if scenario is not None:
         raise UsageError(f"--scenario {scenario}: {file} has no scenarios")
     return problem
+
+
+def _what_if(file: Path, problem: Problem, plot: Path | None, as_json: bool) -> None:
+    from edgesdk.cli.what_if import show_what_if
+    from edgesdk.planner.plan_file import read_plan_input
+
+    given = None
+    text = _text(file)
+    if file.suffix != ".vbp" and '"instance_types"' not in text:
+        is_json = _is_json(file, text)
+        given = read_plan_input(text, file=str(file), form="json" if is_json else "toml")
+
+    def told(words: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+
+    show_what_if(
+        problem,
+        given,
+        estimate=lambda *a: _estimate(file.parent, *a),
+        plot=plot,
+        as_json=as_json,
+        told=told,
+    )
+
+
+def _is_json(file: Path, text: str) -> bool:
+    return file.suffix == ".json" or (file.suffix != ".toml" and text.lstrip().startswith("{"))
 
 
 def _estimate(folder: Path, path: str, fps: float, width: int, height: int) -> Estimate:
