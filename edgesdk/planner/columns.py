@@ -54,7 +54,11 @@ class Columns:
         self.bound = 0.0
         self.cuts: list[Cut] = []
         self.converged = self.stalled = False
-        self._width = _NARROW
+        few = items.types <= 2 and items.kinds > 60
+        self._narrow = _NARROW * 16 if few else _NARROW
+        self._width = self._narrow
+        self._wide = _WIDE * 8 if few else _WIDE
+        self._wanted = max(4, 32 // items.types)
         self._limited = np.flatnonzero(self._limit < UNLIMITED)
         self._row_of = {int(t): items.kinds + i for i, t in enumerate(self._limited)}
         self._highs = self._master()
@@ -142,8 +146,8 @@ class Columns:
                 self.converged = True
                 return
             if found:
-                self._width = max(_NARROW, self._width // 2)
-            elif exact or self._width > _WIDE:
+                self._width = max(self._narrow, self._width // 2)
+            elif exact or self._width > self._wide:
                 self.converged = exact
                 self.stalled = not exact
                 return
@@ -163,8 +167,12 @@ class Columns:
             floor += max(floor, 1.0) * _EPS
             if self._limit[kind] == 0:
                 floor = math.inf  # its bound alone is wanted, for the cut
-            priced = self._pricers[kind].price(self.values, floor, width)
-            if width > _WIDE and not len(priced.patterns) and priced.bound > floor * (1 + _EPS):
+            priced = self._pricers[kind].price(self.values, floor, width, wanted=self._wanted)
+            if (
+                width > self._wide
+                and not len(priced.patterns)
+                and priced.bound > floor * (1 + _EPS)
+            ):
                 if kind not in self._exact:
                     self._exact[kind] = ExactPricer(items, kind)
                 sure = self._exact[kind].price(self.values, floor, _EXACT_SECONDS)

@@ -31,10 +31,13 @@ class Mix:
 def resource_cuts(items: Items) -> list[Cut]:
     """Each resource by itself: the machines together have what the streams together need.
 
-    Where needs differ between devices, the smallest counts; shared loads do not.
+    Where needs differ between devices, the smallest counts; shared loads do not, and the problem's
+    relief is taken off.
     """
     least = np.min(np.stack(list({id(need): need for need in items.need}.values())), axis=0)
     total = items.demand @ least
+    if items.problem.relief:
+        total = total - np.array(items.problem.relief, np.int64)
     return [
         Cut(items.room[:, r].astype(np.float64), float(total[r]))
         for r in range(len(total))

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.planner.aligning import align
 from edgesdk.planner.bounds import Cut
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.heuristics import Packed
-from edgesdk.planner.items import UNLIMITED, Items, as_pattern
+from edgesdk.planner.items import Items, as_pattern
 from edgesdk.planner.pricing import Pricer
-from edgesdk.planner.rounding import choose, floored
+from edgesdk.planner.rounding import floored, place
 
 __all__ = ["Answer", "pack_mix"]
 
 Ints = NDArray[np.int64]
 
-_NOISE = (0.0, 0.001, 0.003, 0.01, 0.02, 0.03)
+_NOISE = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03)
 """By how much values are shaken, in turn, to find patterns of many kinds that are nearly full."""
-
-_KINDS_A_CHOICE = 120  # beyond, a choice among many patterns takes HiGHS too long
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +54,33 @@ def pack_mix(
         return Answer(None, fixed.cuts)
     if fixed.lacking > 1e-6:
         return Answer(None, [])
+    best = align(items, mix)
+    if best is not None and best.whole:
+        return Answer(best, [])
+    best = None
     for attempt in range(attempts):
         rounded = floored(items, fixed.amounts_of(), limit=mix)
-        if rounded.whole:
-            return Answer(rounded, [])
-        if attempt or items.kinds > _KINDS_A_CHOICE:
-            fixed.add(
-                as_pattern(t, p) for t in np.flatnonzero(mix) for p in _full(items, mix, t, rng)
-            )
-            columns.add(fixed.patterns)
-            fixed.solve()
-        if left() <= 0:
+        if rounded.whole or left() <= 0:
+            return Answer(rounded if rounded.whole else None, [])
+        for kind in np.flatnonzero(mix):
+            patterns = _full(items, mix, int(kind), rng, shaken=attempt > 0)
+            fixed.add(as_pattern(int(kind), counts) for counts in patterns)
+        fixed.solve()
+        seconds = min(left(), max(_FIRST_SECONDS * 2**attempt, left() / 5))
+        found = place(items, fixed.patterns, mix, seconds=seconds)
+        if found is not None and found.whole:
+            best = found
             break
-        limit = np.where(items.limit < UNLIMITED, np.minimum(items.limit, mix), mix)
-        seconds = min(left(), 0.5 * 2**attempt)
-        found, _ = choose(items, fixed.patterns, seconds=seconds, limit=limit)
-        if found is not None:
-            return Answer(found, [])
-    return Answer(None, [])
+    columns.add(fixed.patterns)
+    return Answer(best, [])
 
 
-def _full(items: Items, mix: Ints, kind: int, rng: np.random.Generator) -> list[Ints]:
+_FIRST_SECONDS = 0.75
+
+
+def _full(
+    items: Items, mix: Ints, kind: int, rng: np.random.Generator, *, shaken: bool
+) -> list[Ints]:
     """Patterns of type *kind* that leave little of what is scarce in *mix* unused."""
     needed = items.demand @ items.need[kind]
     have = np.maximum(1, mix @ items.room)
@@ -84,8 +89,10 @@ def _full(items: Items, mix: Ints, kind: int, rng: np.random.Generator) -> list[
     pricer = Pricer(items, kind)
     found: list[Ints] = []
     for noise in _NOISE:
-        weights = rng.random(len(slack)) / (slack + 1e-3)
+        weights = 1 / (slack + 1e-3)
+        if shaken:
+            weights *= rng.random(len(slack))
         values = share @ (weights / weights.sum())
         values = np.maximum(0.0, values * (1 + noise * rng.standard_normal(len(values))))
-        found += list(pricer.price(values, 0.9, 256, wanted=6).patterns)
+        found += list(pricer.price(values, 0.98, 256, wanted=8).patterns)
     return found

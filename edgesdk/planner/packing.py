@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edgesdk.errors import PlanError, PlanInfeasible
+from edgesdk.planner.aligning import align_cheapest
 from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.heuristics import Packed, best_first_fit
@@ -27,6 +28,9 @@ from edgesdk.planner.verifier import verify
 __all__ = ["Clock", "solve"]
 
 Clock = Callable[[], float]
+
+_CHOOSE_FIRST = 60  # with so many kinds a choice of columns finds more than a mix's packing
+_MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
 def solve(
@@ -74,11 +78,17 @@ class _Search:
             raise PlanInfeasible("no plan exists: " + "; ".join(short), shortages=tuple(short))
         self._cuts = resource_cuts(items)
         for cut in self._cuts:
-            self._raise_bound(cut_bound(items, cut))
+            self._raise_bound(cut_bound(items, cut), cuts_only=True)
+        with contextlib.suppress(ImportError):
+            if (mix := best_mix(items, self._cuts, seconds=1.0)) is not None:
+                self._raise_bound(mix.bound, cuts_only=True)
         self._offer(best_first_fit(items, quick=True))
         if not self._done():
-            self._offer(best_first_fit(items))
+            with contextlib.suppress(ImportError):
+                self._offer(align_cheapest(items, self._cuts, seconds=max(0.1, self._left() / 10)))
         if not self._done():
+            self._offer(best_first_fit(items, quick=items.kinds > _MANY_KINDS))
+        if not self._done() and items.kinds <= _MANY_KINDS:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
         return self._plan()
@@ -89,6 +99,8 @@ class _Search:
             if packed is not None:
                 columns.add(packed.patterns)
         self._generate(columns, share=0.4)
+        if not self._done() and self._items.kinds > _CHOOSE_FIRST:
+            self._choose(columns)
         self._squeeze(columns)
 
     def _generate(self, columns: Columns, share: float) -> None:
@@ -142,7 +154,7 @@ class _Search:
 
     def _choose(self, columns: Columns) -> None:
         start = None if self._best is None else self._best.patterns
-        found, _ = choose(
+        found = choose(
             self._items, columns.patterns, seconds=max(0.1, self._left() / 4), start=start
         )
         self._offer(found)
@@ -156,7 +168,9 @@ class _Search:
         best = self._best
         return best is not None and best.microusd - self._bound <= self._gap * best.microusd
 
-    def _raise_bound(self, bound: float) -> None:
+    def _raise_bound(self, bound: float, *, cuts_only: bool = False) -> None:
+        if any(self._problem.relief) and not cuts_only:
+            return  # the values of single kinds do not know of it
         if not np.isfinite(bound):
             if self._best is not None:
                 self._bound = self._best.microusd

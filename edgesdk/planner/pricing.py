@@ -85,6 +85,19 @@ class Pricer:
         return total + abs(total) * _SAFE
 
 
+def _unlike(patterns: Ints, wanted: int) -> list[int]:
+    """The first *wanted* patterns that share at most half of their kinds with those before."""
+    taken = np.zeros(patterns.shape[1], bool)
+    chosen: list[int] = []
+    for index, there in enumerate(patterns > 0):
+        if not chosen or (there & taken).sum() * 2 <= there.sum():
+            chosen.append(index)
+            taken |= there
+        if len(chosen) == wanted:
+            break
+    return chosen
+
+
 class _Relaxed:
     """The knapsack's linear relaxation, solved again for other values from its last basis."""
 
@@ -208,11 +221,12 @@ class _Levels:
         if len(self._chosen) < len(self._order) or not len(beyond):
             empty = np.zeros((0, size), np.int64)
             return Priced(empty, np.zeros(0), min(bound, max(self._floor, self._dropped)))
-        best = beyond[np.argsort(-self._worth[beyond], kind="stable")][:wanted]
+        best = beyond[np.argsort(-self._worth[beyond], kind="stable")][: wanted * 8]
+        top = float(self._worth[best[0]]) * (1 + _SAFE)
         patterns = self._traced(best)
-        worth = self._worth[best]
-        top = float(worth[0]) * (1 + _SAFE)
-        return Priced(patterns, worth, min(bound, max(self._floor, self._dropped, top)))
+        chosen = _unlike(patterns, wanted)
+        found = self._worth[best[chosen]]
+        return Priced(patterns[chosen], found, min(bound, max(self._floor, self._dropped, top)))
 
     def _step(self, level: int) -> None:
         item, reduced = int(self._order[level]), float(self._reduced[level])

@@ -104,8 +104,9 @@ class Problem:
 
     Machines are filled to *target_ppm* millionths of their capacity; over *overload_ppm* a machine
     counts as overloaded. *loads* are the needs of what neighbours share (a resident model). Of
-    each set in *apart* no two classes share a machine. Raises UsageError where it contradicts
-    itself.
+    each set in *apart* no two classes share a machine. *relief*, where it is given, is by how much
+    all streams together need less than their classes say: bounds take it off. Raises UsageError
+    where it contradicts itself.
     """
 
     resources: tuple[Resource, ...]
@@ -116,6 +117,7 @@ class Problem:
     loads: Mapping[str, Vector] = field(default_factory=dict)
     apart: tuple[tuple[str, ...], ...] = ()
     together: tuple[Together, ...] = ()
+    relief: Vector = ()
 
     def __post_init__(self) -> None:
         _once("resource", [r.name for r in self.resources])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from edgesdk.planner.heuristics import Packed, best_first_fit
 from edgesdk.planner.items import UNLIMITED, Items, Pattern
 
-__all__ = ["choose", "floored"]
+__all__ = ["choose", "floored", "place"]
 
 Ints = NDArray[np.int64]
 
@@ -56,68 +57,123 @@ def choose(
     patterns: Sequence[Pattern],
     *,
     seconds: float,
-    demand: Ints | None = None,
-    limit: Ints | None = None,
-    below: int | None = None,
     start: Mapping[Pattern, int] | None = None,
-) -> tuple[Packed | None, float]:
-    """The cheapest whole choice among *patterns* (HiGHS), and a bound that holds for them alone.
+) -> Packed | None:
+    """The cheapest whole choice among *patterns* that HiGHS finds in *seconds*; None for none.
 
-    *below* asks for what costs less than that only; *start* is a choice to begin from.
+    *start* is a choice to begin from.
     """
-    import highspy
-
-    demand = items.demand if demand is None else demand
-    limit = items.limit if limit is None else limit
+    program = _Program(items, patterns, items.limit, seconds)
     step = items.problem.price_step()
-    highs = highspy.Highs()
-    highs.silent()
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("time_limit", seconds)
-    highs.setOptionValue("mip_rel_gap", 0.0)
-    highs.setOptionValue("mip_abs_gap", 0.9)
-    if below is not None:
-        highs.setOptionValue("objective_bound", below / step - 0.5)
-    empty = np.zeros(0, np.int32), np.zeros(0)
-    for amount in demand:
-        highs.addRow(float(amount), highspy.kHighsInf, 0, *empty)
-    rows = {}
-    for kind in np.flatnonzero(limit < UNLIMITED):
-        rows[int(kind)] = items.kinds + len(rows)
-        highs.addRow(-highspy.kHighsInf, float(limit[kind]), 0, *empty)
-    for kind, counts in patterns:
-        at = [item for item, _ in counts]
-        amounts = [float(count) for _, count in counts]
-        if kind in rows:
-            at.append(rows[kind])
-            amounts.append(1.0)
-        highs.addCol(
-            float(items.price[kind]) / step,
-            0.0,
-            highspy.kHighsInf,
-            len(at),
-            np.array(at, np.int32),
-            np.array(amounts),
-        )
-    size = len(patterns)
-    columns = np.arange(size, dtype=np.int32)
-    highs.changeColsIntegrality(size, columns, np.ones(size, dtype=np.uint8))
+    program.set_costs([float(items.price[kind]) / step for kind, _ in patterns])
+    program.highs.setOptionValue("mip_abs_gap", 0.9)
     if start is not None:
-        place = {p: i for i, p in enumerate(patterns)}
-        chosen = [(place[p], n) for p, n in start.items() if p in place]
-        highs.setSolution(
+        program.begin(start)
+    whole, _ = program.solve()
+    if whole is None or (covered(items, whole) < items.demand).any():
+        return None
+    return Packed(whole, np.zeros_like(items.demand), items.cost(whole), "columns, chosen")
+
+
+def place(items: Items, patterns: Sequence[Pattern], mix: Ints, *, seconds: float) -> Packed | None:
+    """All streams on *mix* machines of each type by whole *patterns*, or as many as HiGHS finds.
+
+    What is left over is in the result's *left*; None where nothing was found in *seconds*.
+    """
+    program = _Program(items, patterns, mix, seconds, weights=_weights(items))
+    program.set_costs([0.0] * len(patterns))
+    program.highs.setOptionValue("objective_target", 1e-3)
+    whole, _ = program.solve()
+    if whole is None:
+        return None
+    left = np.maximum(0, items.demand - covered(items, whole))
+    return Packed(whole, left, items.cost(whole), "columns, chosen")
+
+
+def _weights(items: Items) -> NDArray[np.float64]:
+    """What leaving out one of each kind counts: the more, the larger it is."""
+    share = items.need[0] / np.maximum(1, items.room.max(axis=0))
+    return np.maximum(1.0, 100.0 * share.sum(axis=1))
+
+
+class _Program:
+    """Whole numbers of patterns that cover the demand within the limits; costs come later."""
+
+    def __init__(
+        self,
+        items: Items,
+        patterns: Sequence[Pattern],
+        limit: Ints,
+        seconds: float,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        import highspy
+
+        self._items, self._patterns, self._limit = items, patterns, limit
+        self._slack = 0 if weights is None else items.kinds
+        highs: Any = highspy.Highs()
+        highs.silent()
+        highs.setOptionValue("threads", 1)
+        highs.setOptionValue("time_limit", max(0.05, seconds))
+        highs.setOptionValue("mip_rel_gap", 0.0)
+        limited = [int(kind) for kind in np.flatnonzero(limit < UNLIMITED)]
+        lp: Any = highspy.HighsLp()
+        lp.num_row_ = items.kinds + len(limited)
+        lp.num_col_ = self._slack + len(patterns)
+        infinite = np.full(lp.num_row_, highspy.kHighsInf)
+        lp.row_lower_ = np.concatenate([items.demand.astype(float), -infinite[items.kinds :]])
+        lp.row_upper_ = np.concatenate([infinite[: items.kinds], limit[limited].astype(float)])
+        lp.col_lower_ = np.zeros(lp.num_col_)
+        lp.col_upper_ = np.full(lp.num_col_, highspy.kHighsInf)
+        lp.col_cost_ = np.zeros(lp.num_col_)
+        if weights is not None:
+            lp.col_cost_ = np.concatenate([weights, np.zeros(len(patterns))])
+        row_of = {kind: items.kinds + i for i, kind in enumerate(limited)}
+        starts, rows, amounts = [0], [], []
+        for item in range(self._slack):
+            rows.append(item)
+            amounts.append(1.0)
+            starts.append(len(rows))
+        for kind, counts in patterns:
+            rows += [item for item, _ in counts]
+            amounts += [float(count) for _, count in counts]
+            if kind in row_of:
+                rows.append(row_of[kind])
+                amounts.append(1.0)
+            starts.append(len(rows))
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_ = np.array(starts)
+        lp.a_matrix_.index_ = np.array(rows)
+        lp.a_matrix_.value_ = np.array(amounts)
+        lp.integrality_ = [highspy.HighsVarType.kInteger] * lp.num_col_
+        highs.passModel(lp)
+        self.highs = highs
+
+    def set_costs(self, costs: Sequence[float]) -> None:
+        columns = np.arange(self._slack, self._slack + len(costs), dtype=np.int32)
+        self.highs.changeColsCost(len(costs), columns, np.array(costs, np.float64))
+
+    def begin(self, start: Mapping[Pattern, int]) -> None:
+        place_of = {p: self._slack + i for i, p in enumerate(self._patterns)}
+        chosen = [(place_of[p], float(n)) for p, n in start.items() if p in place_of]
+        self.highs.setSolution(
             len(chosen),
             np.array([i for i, _ in chosen], np.int32),
-            np.array([float(n) for _, n in chosen]),
+            np.array([n for _, n in chosen]),
         )
-    highs.run()
-    bound = highs.getInfo().mip_dual_bound * step
-    values = np.array(highs.getSolution().col_value)
-    if len(values) != size or highs.getInfo().primal_solution_status != 2:
-        return None, bound
-    whole = {p: int(n) for p, n in zip(patterns, np.rint(values).astype(int), strict=True) if n > 0}
-    left = np.maximum(0, demand - covered(items, whole))
-    taken = used(items, whole)
-    if left.any() or (taken > limit).any():
-        return None, bound
-    return Packed(whole, left, items.cost(whole), "columns, chosen"), bound
+
+    def solve(self) -> tuple[dict[Pattern, int] | None, float]:
+        """The patterns chosen, within the limits in whole numbers, and HiGHS's bound."""
+        self.highs.run()
+        info = self.highs.getInfo()
+        values = np.array(self.highs.getSolution().col_value)[self._slack :]
+        if len(values) != len(self._patterns) or info.primal_solution_status != _FEASIBLE:
+            return None, float(info.mip_dual_bound)
+        counts = np.rint(values).astype(int)
+        whole = {p: int(n) for p, n in zip(self._patterns, counts, strict=True) if n > 0}
+        if (used(self._items, whole) > self._limit).any():
+            return None, float(info.mip_dual_bound)
+        return whole, float(info.mip_dual_bound)
+
+
+_FEASIBLE = 2  # highspy's kSolutionStatusFeasible

@@ -18,7 +18,9 @@ _MOST_DIMENSIONS, _MOST_KINDS = 64, 100_000
 def read_vbp(text: str, *, file: str) -> Problem:
     """The instance as a problem of one type of machine at a dollar; cost is the number of bins.
 
-    Raises ConfigError that names the line.
+    Some published instances have sizes below zero. They count as zero: plans for these hold, and
+    the problem's relief keeps the bound below the true optimum. Raises ConfigError that names the
+    line.
     """
     words = [(word, line) for line, row in enumerate(text.split("\n"), 1) for word in row.split()]
     at = 0
@@ -30,7 +32,9 @@ def read_vbp(text: str, *, file: str) -> Problem:
             raise ConfigError(f"{file}:{last}: the file ends: expected {what}")
         word, line = words[at]
         at += 1
-        if not (word.isascii() and word.isdigit() and least <= int(word[:20]) <= most):
+        digits = word.removeprefix("-")
+        whole = digits.isascii() and digits.isdigit() and len(digits) <= 20
+        if not (whole and least <= int(word) <= most):
             raise ConfigError(
                 f"{file}:{line}: {what} = {word[:40]}: expected a whole number, {least} to {most}"
             )
@@ -40,16 +44,25 @@ def read_vbp(text: str, *, file: str) -> Problem:
     capacity = tuple(number(f"capacity {d + 1}", 1, _MOST) for d in range(dimensions))
     kinds = number("the number of kinds of items", 0, _MOST_KINDS)
     classes = []
+    relief = [0] * dimensions
     for kind in range(kinds):
-        size = tuple(
-            number(f"size {d + 1} of item {kind + 1}", 0, _MOST) for d in range(dimensions)
-        )
-        classes.append(
-            StreamClass(f"item-{kind + 1}", number(f"count of item {kind + 1}", 0, 10**9), size)
-        )
+        sizes = [
+            number(f"size {d + 1} of item {kind + 1}", -_MOST, _MOST) for d in range(dimensions)
+        ]
+        count = number(f"count of item {kind + 1}", 0, 10**9)
+        relief = [r + max(0, -size) * count for r, size in zip(relief, sizes, strict=True)]
+        needs = tuple(max(0, size) for size in sizes)
+        classes.append(StreamClass(f"item-{kind + 1}", count, needs))
     if at < len(words):
         word, line = words[at]
         raise ConfigError(f"{file}:{line}: {word[:40]}: expected the end after {kinds} kinds")
     resources = tuple(Resource(f"dimension-{d + 1}") for d in range(dimensions))
     bins = (MachineType("bin", capacity, 1_000_000),)
-    return Problem(resources, tuple(classes), bins, PPM, PPM)
+    return Problem(
+        resources,
+        tuple(classes),
+        bins,
+        PPM,
+        PPM,
+        relief=tuple(relief) if any(relief) else (),
+    )
