@@ -207,11 +207,11 @@ def _show(document: SimDocument) -> None:
         f"{document.seconds:.1f} s; service times x {document.scale:.3f}",
         highlight=False,
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     columns = ("policy", "goodput", "p10", "worst", "p99 ms", "B/s", "max", "KB/s", "away",
                "twice", "loads")  # fmt: skip
     for name in columns:
-        table.add_column(name, justify="left" if name == "policy" else "right")
+        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
     for found in document.policies:
         table.add_row(
             found.policy,

@@ -16,7 +16,7 @@ from edgesdk.sim.workload import Arrival
 
 __all__ = ["RULES", "Omniscient", "Rule"]
 
-_TRIES = 24
+_TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Rule:
 
 
 RULES = (
-    Rule(True, 0.3, "flexibility"),
-    Rule(True, 0.0, "end"),
-    Rule(True, 0.3, "start"),
-    Rule(False, 0.0, "end"),
     Rule(False, 0.0, "start"),
+    Rule(True, 0.3, "start"),
+    Rule(True, 0.0, "start"),
+    Rule(False, 0.0, "end"),
+    Rule(True, 0.3, "flexibility"),
 )
 
 

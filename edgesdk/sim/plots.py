@@ -57,8 +57,8 @@ def draw_plots(
                 lines[policy].append(simulate(workload, policy).goodput)
         figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
         for policy, goodputs in lines.items():
-            style = {"linewidth": 2.5} if policy == OURS else {"linewidth": 1.2}
-            axes.plot(values, goodputs, marker="o", markersize=4, label=policy, **style)
+            width = 2.5 if policy == OURS else 1.2
+            axes.plot(values, goodputs, marker="o", markersize=4, label=policy, linewidth=width)
         axes.set(xlabel=axis, ylabel="goodput", ylim=(0, 1.02), title=f"{name}: {title}")
         if title != "load":
             axes.set_xscale("log")

@@ -50,7 +50,7 @@ def policy(name: str) -> Callable[[Simulation], Policy]:
 
 
 def simulate(workload: Workload, name: str) -> Figures:
-    """Runs policy *name* on *workload*; ours gathers as many frames as it wants, at most a group's."""
+    """Runs policy *name* on *workload*; ours gathers fewer frames than a group's if it wants."""
     if name == "omniscient":
         return best_oracle(workload)[0]
     if name == OURS:
