@@ -73,8 +73,7 @@ def _answered(
     told("cost against the number of streams")
     sizes = what_if.cost_of_sizes(problem, _SIZES, clock)
     told("the cheapest fleet for a goodput")
-    fps = {} if given is None else {name: s.fps or 1.0 for name, s in given.streams.items()}
-    goodputs = what_if.cost_of_goodputs(problem, _GOODPUTS, lambda name: fps.get(name, 1.0), clock)
+    goodputs = what_if.cost_of_goodputs(problem, _GOODPUTS, clock)
     told("what to upgrade first")
     upgrades = what_if.upgrades(problem, clock)
     plots: Sequence[Path] = ()
@@ -115,7 +114,7 @@ def _print(document: WhatIfDocument) -> None:
         _curve("frame rates, times what is wanted", document.rates)
     _curve("machines planned to be this full", document.caps)
     _curve("streams, times what there are", document.sizes)
-    _curve("goodput that is enough", document.goodputs)
+    _curve("share of the streams that is enough", document.goodputs)
     for degraded in document.goodputs:
         if degraded.left_out:
             named = ", ".join(f"{count} of {name}" for name, count in degraded.left_out.items())

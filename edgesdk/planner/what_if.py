@@ -92,27 +92,22 @@ def cost_of_sizes(problem: Problem, factors: Sequence[float], clock: Clock) -> l
     return [_answer(f, lambda f=f: _sized(problem, f), clock) for f in factors]  # type: ignore[misc]
 
 
-def cost_of_goodputs(
-    problem: Problem, goodputs: Sequence[float], frames: Callable[[str], float], clock: Clock
-) -> list[Degraded]:
-    """The cheapest fleet that analyses at least this share of the frames that are wanted.
+def cost_of_goodputs(problem: Problem, goodputs: Sequence[float], clock: Clock) -> list[Degraded]:
+    """The cheapest fleet that serves this share of the streams.
 
-    frames: how many a second a stream of the class of this name should have. Streams are left out
-    where a frame costs most, by what a stream needs of the machine that is cheapest for it.
+    Every stream counts alike, whatever its frame rate: by frames, the slowest programs would be
+    left out whole. Those go first that cost most on the machine that is cheapest for them.
     """
-    dear = sorted(
-        problem.classes, key=lambda c: _usd_of_one(problem, c) / max(frames(c.name), 1e-12)
-    )[::-1]
-    wanted = sum(c.count * frames(c.name) for c in problem.classes)
+    dear = sorted(problem.classes, key=lambda c: _usd_of_one(problem, c))[::-1]
     found = []
     for goodput in goodputs:
-        spare = (1.0 - goodput) * wanted
+        spare = int((1.0 - goodput) * problem.streams() + 1e-9)
         left_out: dict[str, int] = {}
         for one in dear:
-            count = min(one.count, int(spare / max(frames(one.name), 1e-12) + 1e-9))
+            count = min(one.count, spare)
             if count:
                 left_out[one.name] = count
-                spare -= count * frames(one.name)
+                spare -= count
         classes = tuple(
             replace(c, count=c.count - left_out.get(c.name, 0)) for c in problem.classes
         )
@@ -163,9 +158,11 @@ def _sized(problem: Problem, factor: float) -> Problem:
 
 
 def _usd_of_one(problem: Problem, one: StreamClass) -> float:
-    """Micro-dollars that one stream's share of a machine costs where that is cheapest."""
+    """Micro-dollars that one stream's share of a rented machine costs where that is cheapest."""
     costs = []
     for machine in problem.machines:
+        if not machine.microusd:
+            continue
         if one.machines is not None and machine.name not in one.machines:
             continue
         pairs = zip(one.needs_at(machine), problem.room(machine), strict=True)
