@@ -22,7 +22,7 @@ from edgesdk.errors import BundleError, PeerError
 __all__ = ["Association", "Contexts"]
 
 _CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
-_RELEASE_BUFFERS = 0x10
+_NO_AUTO_CHAIN, _RELEASE_BUFFERS = 0x08, 0x10
 _NO_QUERY_MTU = 0x1000
 _NO_RENEGOTIATION = 1 << 30
 _NO_TICKET = 1 << 14
@@ -50,7 +50,8 @@ class Contexts:
         context.set_min_proto_version(0xFEFD)
         context.set_cipher_list(_CIPHERS)
         context.set_options(_NO_QUERY_MTU | _NO_RENEGOTIATION | _NO_TICKET | _COOKIE_EXCHANGE)
-        context.set_mode(_RELEASE_BUFFERS)
+        # The peer has the CA: to send it along would be 450 bytes a handshake and side.
+        context.set_mode(_NO_AUTO_CHAIN | _RELEASE_BUFFERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.use_certificate(identity.certificate)
         context.use_privatekey(identity.key)
