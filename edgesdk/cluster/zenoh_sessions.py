@@ -86,7 +86,7 @@ def open_session(
     :raises EdgeError: there is none, or TLS failed; zenoh does not tell which.
     """
     if ":" in host:
-        raise EdgeError(f"{host}: zenoh's TLS connects to IPv4 only; give that node such an address")
+        raise EdgeError(f"{host}: zenoh's TLS connects to IPv4 only; give that node one")
     settings = _settings(identity, "client")
     settings["connect"] = {
         "endpoints": [_endpoint(host, port) + (f"#bind={_pair(source, 0)}" if source else "")],

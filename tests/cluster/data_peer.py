@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 
 import psutil
@@ -18,8 +19,12 @@ from edgesdk.cluster.identity import Identity
 ECHO, KEEP, SLOW, CRASH = b"e", b"k", b"s", b"x"
 
 
+_saying = threading.Lock()
+
+
 def say(*words: object) -> None:
-    print(*words, flush=True)
+    with _saying:  # several threads speak
+        print(*words, flush=True)
 
 
 class Peer:
