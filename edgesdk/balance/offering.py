@@ -261,6 +261,8 @@ class Offering:
             bid.ends_ns = now_ns + answer.ends_ns - peer.latency_ns
             bid.token = answer.token
             if bid not in task.bids:
+                # Not silent after all, only further away than was known.
+                peer.suspect_ns = now_ns
                 self._cancel(peer, bid.number, now_ns)
                 return
             best = task.best
@@ -300,9 +302,13 @@ class Offering:
             return
         for bid in task.bids:
             if not bid.answered:
+                bid.answered = True
                 self._suspect(bid.peer, now_ns, seat.settings.period_ns // 4)
-                self._bids.pop(bid.number, None)
+                seat.timers.at(now_ns + SECOND, self._forget, bid)
         self._conclude(task, now_ns)
+
+    def _forget(self, bid: _Bid, now_ns: int) -> None:
+        self._bids.pop(bid.number, None)
 
     def _conclude(self, task: _Task, now_ns: int) -> None:
         self._links.pending_ns -= task.pending_ns

@@ -8,6 +8,8 @@ __all__ = ["Peer"]
 
 _FOREVER = 1 << 62
 _FADE_NS = 1_000_000_000
+_UNKNOWN_NS = 250_000_000
+"""Patience with a peer whose distance was never measured."""
 _TOGETHER_NS = 250_000_000
 
 
@@ -131,7 +133,7 @@ class Peer:
     def silence_ns(self, least_ns: int) -> int:
         """How long an answer may take before the peer is suspect."""
         if not self.srtt_ns:
-            return max(least_ns, 4 * self.latency_ns + least_ns)
+            return _UNKNOWN_NS
         return max(least_ns, self.srtt_ns + 4 * self.rtt_var_ns)
 
     def kept(self) -> None:

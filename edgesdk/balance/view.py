@@ -122,6 +122,8 @@ class View:
 
     def hear(self, peer: Peer, digest: Digest, now_ns: int) -> None:
         """A peer told its state."""
+        if not peer.srtt_ns and 0 < now_ns - peer.watched_ns < SECOND:
+            peer.answered(now_ns - peer.watched_ns)
         before = peer.keys
         if peer.hear(digest, now_ns) and peer.keys != before and peer.number in self.watched:
             self._holders.clear()
