@@ -43,11 +43,11 @@ class Settings:
     idleness: float = 3.0
     """Exponent of a peer's idle share in its weight. Backlogs are old news after a second; who is
     idle on average stays so."""
-    doubt: float = 0.7
+    doubt: float = 0.5
     """Share of a peer's presumed backlog that rules it out at first; *doubt_less* with each
     round."""
-    doubt_less: float = 0.1
-    budget: float = 3600.0
+    doubt_less: float = 0.0
+    budget: float = 4200.0
     """Bytes a second that this node may send over the control plane. What would exceed it is
     first second opinions, then further rounds of offers."""
     overhead: int = 65
