@@ -15,6 +15,7 @@ __all__ = [
     "GroupCounts",
     "LinkStatus",
     "LoadStatus",
+    "MachineStatus",
     "MemberStatus",
     "SilentMember",
     "StreamStatus",
@@ -69,11 +70,14 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One application on one camera: how the frames that passed its gate ended.
 
-    *incarnation* counts the connections to the camera. ``passed = ok + late + dropped + failed + open`` at every moment.
+    *incarnation* counts the connections to the camera; *held* frames did not pass the gate.
+    ``passed = ok + late + dropped + failed + open`` at every moment.
     """
 
     app: str
     camera: str
+    camera_state: str = ""
+    held: Count = 0
     incarnation: Count = 0
     captured: Count = 0
     passed: Count = 0
@@ -82,6 +86,18 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     dropped: Count = 0
     failed: Count = 0
     open: Count = 0
+
+
+class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node's machine has, and what the agent and its workers use of it.
+
+    *cpu_seconds* since each process began; *memory* in bytes, shared pages counted by share.
+    """
+
+    cores: Count
+    memory_total: Count
+    cpu_seconds: float
+    memory: Count
 
 
 class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +128,7 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     certificate_expires: str
     emulated: str | None = None
     load: LoadStatus = LoadStatus()
+    machine: MachineStatus | None = None
     residents: list[str] = []
     loading: list[str] = []
     groups: GroupCounts = GroupCounts()

@@ -11,14 +11,17 @@ from edgesdk.cluster.status import (
     GroupCounts,
     LinkStatus,
     LoadStatus,
+    MachineStatus,
     MemberStatus,
     StreamStatus,
 )
+from edgesdk.inference.host import cores, cpu_seconds, proportional_bytes
 
 if TYPE_CHECKING:
     from edgesdk.balance.peers import Peer as Seen
     from edgesdk.cluster.control import Peer
     from edgesdk.cluster.member import Member
+    from edgesdk.runtime import Node
 
 __all__ = ["status_of"]
 
@@ -49,6 +52,7 @@ def status_of(member: Member) -> MemberStatus:
             utilisation=round(member.local.utilisation(), 4),
             backlog_ms=round(member.local.backlog_ns(now) / 1e6, 1),
         ),
+        machine=_machine(node),
         residents=member.local.names(),
         loading=member.loads.names(),
         groups=_groups(member),
@@ -80,6 +84,17 @@ def _groups(member: Member) -> GroupCounts:
     )
 
 
+def _machine(node: Node) -> MachineStatus:
+    workers = () if node.supervisor is None else [node.supervisor.status(n).pid for n in node.feeds]
+    pids = [os.getpid(), *(pid for pid in workers if pid)]
+    return MachineStatus(
+        cores=cores(),
+        memory_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cpu_seconds=sum(cpu_seconds(pid) for pid in pids),
+        memory=sum(proportional_bytes(pid) for pid in pids),
+    )
+
+
 def _streams(member: Member) -> list[StreamStatus]:
     assert member.node is not None
     found = []
@@ -93,6 +108,8 @@ def _streams(member: Member) -> list[StreamStatus]:
                     app=app,
                     camera=camera,
                     incarnation=now.cameras[camera].incarnations if camera in now.cameras else 0,
+                    camera_state=now.cameras[camera].state if camera in now.cameras else "",
+                    held=frames.held,
                     captured=frames.captured,
                     passed=frames.passed,
                     ok=frames.ok,

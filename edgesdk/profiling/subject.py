@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from edgesdk.config import load_config
 from edgesdk.errors import EdgeError
 from edgesdk.graph import Application, load_application
 from edgesdk.graph.application import BuiltApplication
+from edgesdk.inference.host import cpu_seconds, proportional_bytes
 from edgesdk.records import error_document
 
 __all__ = ["Ready", "Second", "Task", "main"]
@@ -141,28 +141,12 @@ def _second(node: Any) -> Second:
             missed[f"{app} {camera}"] = counts.dropped + counts.failed
     return Second(
         at=time.monotonic(),
-        cpu=sum(_cpu_seconds(pid) for pid in pids),
-        memory=sum(_proportional_bytes(pid) for pid in pids),
+        cpu=sum(cpu_seconds(pid) for pid in pids),
+        memory=sum(proportional_bytes(pid) for pid in pids),
         accelerator=sum(o.seconds.sum for o in snapshot.operators if o.id in models),
         looked_at=looked_at,
         missed=missed,
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _proportional_bytes(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line[:4] == "Pss:")
 
 
 def _tell(document: Any) -> None:
