@@ -157,6 +157,12 @@ class Plan:
         object.__setattr__(self, "cameras", cameras)
         object.__setattr__(self, "selectors_of", MappingProxyType(chosen))
 
+    @property
+    def models(self) -> dict[str, str]:
+        """Names of the cards that its operators run, by digest."""
+        cards = (operator.model for operator in self.operators if operator.model is not None)
+        return {str(card.digest): str(card.name) for card in cards}
+
     def applications_on(self, camera: str) -> tuple[str, ...]:
         """The applications that run on *camera*."""
         return tuple(app for app, where in self.outputs if where == camera)

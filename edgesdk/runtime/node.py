@@ -164,6 +164,7 @@ class Node:
         cancel = cancel or threading.Event()
         self.blueprint.check()
         plan = self.plan = self.blueprint.compile(self.registry.resolve, {})
+        self.residency.check(plan.models)
         try:
             models = prepare_models(
                 plan,

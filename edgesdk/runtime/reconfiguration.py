@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +15,7 @@ from edgesdk.graph.plan import Plan
 from edgesdk.runtime.blueprint import Blueprint, Pairs, changes
 from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.preparation import Progress, prepare_models
+from edgesdk.runtime.sessions import KnownModel
 from edgesdk.runtime.stations import Turn
 from edgesdk.runtime.wiring import Connection
 from edgesdk.sinks import Sink
@@ -54,6 +55,7 @@ class Reconfiguration:
         after.check(before)
         since = self._since()
         plan = after.compile(node.registry.resolve, since)
+        node.residency.check(plan.models)
         held = set(node.residency.models)
         sinks_before = self._deliverer.sinks()
         try:
@@ -78,8 +80,8 @@ class Reconfiguration:
             raise
         node.residency.keep(models.keys())
         self._put_away(turn, old, numbers, everything)
-        # In a cluster others may have come to need it: the balancer decides.
-        unloaded = [] if node.placed else self._unload(held - models.keys())
+        unused = held - models.keys()
+        unloaded = self._make_room(models, unused) if node.placed else self._unload(unused)
         here = node.residency.models.keys() & models.keys()
         return msgspec.structs.replace(
             found,
@@ -165,6 +167,24 @@ class Reconfiguration:
         if unused:
             deliverer.release(unused, _SINKS_S)
             self._soon(lambda: deliverer.forget(unused))
+
+    def _make_room(self, models: Mapping[str, KnownModel], unused: set[str]) -> list[str]:
+        """In a cluster others may have come to need a model that this node does not: it goes only
+        where one that the node does need has no room. Those are loaded while others do its work.
+        """
+        residency, gone = self._node.residency, []
+        own = {operator.card_digest for operator in self._was.operators}
+        spare = [digest for digest in unused if digest in own]
+        for digest, model in models.items():
+            if digest in residency.models:
+                continue
+            if residency.full and spare:
+                gone += self._unload({spare.pop()})
+            try:
+                residency.load_soon(model.card)
+            except EdgeError as error:
+                log.info("left to other nodes: %s", error)
+        return gone
 
     def _unload(self, digests: set[str]) -> list[str]:
         """Unloads what only the plan before needed; the names of the cards."""

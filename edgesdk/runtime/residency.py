@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from edgesdk.errors import Cancelled, EdgeError, UsageError
+from edgesdk.errors import BackendError, Cancelled, EdgeError, UsageError
 from edgesdk.models import ModelCard
 from edgesdk.runtime.emulated import EmulatedDevice, StandInModel
 from edgesdk.runtime.execution import Execution
@@ -108,10 +108,28 @@ class Residency:
     ) -> KnownModel:
         """A model of the node's own applications: loaded, as by :meth:`load`, unless other nodes
         can do its work and there is no room for it here."""
-        full = self._limit is not None and len(self.models) >= self._limit
-        if self._elsewhere and full and card.digest not in self.models:
+        if self._elsewhere and self.full and card.digest not in self.models:
             return KnownModel.of(card)
         return self.load(card, batches=batches, progress=progress, cancel=cancel)
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many models as it may."""
+        return self._limit is not None and len(self.models) >= self._limit
+
+    def check(self, wanted: Mapping[str, str]) -> None:
+        """Whether a node alone can hold all models that it wants: names by card digest. Raises
+        BackendError."""
+        device = self._device
+        if device is None or self._elsewhere or len(wanted) <= device.residents:
+            return
+        raise BackendError(
+            f"the emulated accelerator {device.name} holds {device.residents} models and this "
+            f"node's applications need {len(wanted)}: {', '.join(sorted(wanted.values()))}; use "
+            "fewer, raise [emulated] residents, or join a cluster",
+            backend="emulated",
+            device=device.name,
+        )
 
     def load_soon(self, card: ModelCard, done: Loaded = lambda result: None) -> int:
         """Loads *card* on a thread of its own; returns when it will be ready (an estimate).

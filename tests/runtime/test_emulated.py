@@ -247,6 +247,22 @@ def test_a_nodes_results_are_real_and_marked_as_those_of_a_stand_in(
     assert real.snapshot().emulated is None
 
 
+def test_a_node_alone_is_refused_more_models_than_its_device_holds(
+    cards: Any, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, cards)
+    (tmp_path / "apps.py").write_text(
+        "import edgesdk as edge\n"
+        "@edge.app()\n"
+        "def finder(camera: edge.Camera):\n"
+        f"    slow = camera.detect({cards.slow_cells!r})\n"
+        f"    found = camera.detect({cards.cells!r}).classify({cards.colours!r})\n"
+        '    return {"slow": slow, "found": found}\n'
+    )
+    with pytest.raises(BackendError, match="holds 2 models and .* need 3: cells, colours"):
+        Node(config=config).start()
+
+
 def test_a_load_under_way_takes_its_time_and_is_announced(
     cards: Any, tmp_path: Path, wait_for: Any
 ) -> None:
