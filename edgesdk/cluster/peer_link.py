@@ -104,8 +104,6 @@ class PeerLink:
                 self._queue.remove(delivery)
                 self._queued_bytes -= delivery.payload_bytes
             self._counts["answered" if isinstance(outcome, Reply) else outcome.reason] += 1
-            if isinstance(outcome, Failure) and outcome.reason == "lost":
-                self._broken = True
         if (
             isinstance(outcome, Failure)
             and delivery.sent
