@@ -75,8 +75,11 @@ def pack(outcome: Outcome, execution: Execution, codec: str) -> tuple[bytes, byt
     Raises WireError where a value cannot travel.
     """
     assert outcome.values is not None
+    from edgesdk.cluster import frame_codec
+
     times = outcome.times
-    told = msgspec.structs.replace(execution, codec=None if codec == "raw" else codec)
+    way = None if codec == frame_codec.RAW else f"{codec}, decoded by {frame_codec.coder()}"
+    told = msgspec.structs.replace(execution, codec=way)
     made = _Made(told, times.queue, times.prepare, times.infer, times.decode)
     return pack_values(outcome.values), _encoder.encode(made)
 
@@ -88,8 +91,14 @@ def unpack(reply: Reply, requests: Sequence[Request], counts: Sequence[int]) -> 
         made = _made.decode(reply.provenance)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"an answer without its origin: {error}") from None
+    execution = made.execution
+    if execution.codec is not None:
+        from edgesdk.cluster import frame_codec
+
+        way = f"{execution.codec}, coded by {frame_codec.coder()}"[:256]
+        execution = msgspec.structs.replace(execution, codec=way)
     times = Times(made.queue, made.prepare, made.infer, made.decode, reply.wire_ns)
-    whole = Outcome(values=None, times=times, execution=made.execution)
+    whole = Outcome(values=None, times=times, execution=execution)
     outcomes, first = [], 0
     for request, count in zip(requests, counts, strict=True):
         outcomes.append(replace(whole, request=request, values=values[first : first + count]))

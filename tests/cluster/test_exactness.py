@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgesdk.cluster.frame_codec import coder
 from edgesdk.graph import load_application
 from edgesdk.runtime import Node
 from tests.cluster.agents import Cluster, eventually
@@ -79,7 +80,9 @@ def test_compressed_frames_say_so_and_have_ids_of_their_own(
     for record in offloaded(cluster, "plain"):
         (made_by,) = record["provenance"]
         assert made_by["offload"]["differs"] == ["wire codec"]
-        assert made_by["offload"]["codec"].startswith("jpeg")
+        codec = made_by["offload"]["codec"]
+        assert codec.startswith("jpeg-90, decoded by ")
+        assert codec.endswith(f", coded by {coder()}")
         ids.add(made_by["execution_id"])
     assert len(ids) == 1
     assert ids != {record["provenance"][0]["execution_id"] for record in alone.values()}
