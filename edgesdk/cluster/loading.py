@@ -52,6 +52,10 @@ class Loader:
         """Orders that wait are forgotten; a load under way comes to nothing with its node."""
         self._orders.put(None)
 
+    def look_again(self) -> None:
+        """Files have come: what can be loaded is another. Any thread."""
+        self._orders.put(self._look)
+
     def note(self, action: Load | Evict) -> Callable[[], object]:
         """What to call for *action*, out of the policy's lock; a load counts as begun at once."""
         if isinstance(action, Evict):

@@ -38,6 +38,7 @@ from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
 from edgesdk.cluster.discovery import Discovery, Found
+from edgesdk.cluster.lending import Lending
 from edgesdk.cluster.loading import Loader
 from edgesdk.cluster.local import Loads, NodeLocal
 from edgesdk.cluster.serving import Serving
@@ -99,6 +100,14 @@ class Member:
         self.local = NodeLocal(lambda: node.wiring.executors.values(), self.loads)
         self.local.refresh()
         self.loader = Loader(node, self.loads, self.local.refresh)
+        self.lending = Lending(
+            node,
+            self.identity,
+            self.local,
+            self.loads,
+            peers=self.peers,
+            came=self.loader.look_again,
+        )
         self.balancer = Balancer(
             self._settings,
             node=self.identity.number,
@@ -196,6 +205,7 @@ class Member:
 
     def _close(self) -> None:
         self.loader.close()
+        self.lending.close()
         # First of all the good-bye: peers plan again at once what this node has of theirs.
         self.control.close()
         self.administration.close()
@@ -211,6 +221,7 @@ class Member:
 
         return {
             "status": Handler(lambda caller, body: to_builtins(status_of(self))),
+            **self.lending.handlers(),
             **self._verbs,
         }
 
@@ -313,9 +324,11 @@ class Member:
         if now_ns >= self._refresh_ns:
             self._refresh_ns = now_ns + _REFRESH_NS
             self.local.refresh()
+            self.lending.look(self.seen()[0], now_ns)
 
         def advance(balancer: Balancer, now: int) -> None:
             if late_ns:
+                self.lending.held_up(now)
                 balancer.delayed(late_ns)
             balancer.advance(now)
 
