@@ -90,25 +90,28 @@ class Service:
         self.agent = Agent(lambda: load_config(file), placer=member_of, folder=file.parent, out=out)
         self._web: WebServer | None = None
         self._listen: str | None = None
+        self._mistake = ""
 
     def start(self) -> None:
         """Raises EdgeError where the file means nothing, or what it says cannot be done."""
         self.agent.start(cancel=interrupts.asked)
         self._show(self.agent.node.config.web.listen)
         node = self.agent.node
-        cameras, models = len(node.feeds), len(node.residency.models)
-        log.info("%s is up: %d cameras, %d models", node.name, cameras, models)
+        log.info("%s is up: %s", node.name, self._status())
 
     def serve(self, manager: ServiceManager) -> None:
         """Until SIGTERM or SIGINT. Raises EdgeError if the node itself breaks."""
+        manager.says(self._status())
         reloading: threading.Thread | None = None
         while not interrupts.asked.wait(_LOOK_S):
             node = self.agent.node
             node.check()
             if node.seconds_silent < _STUCK_S:
                 manager.alive()
+            self._follow(node.config.web.listen)
             if reloading is not None and not reloading.is_alive():
                 reloading = None
+                manager.says(self._mistake or self._status())
                 manager.ready()
             if reloading is None and interrupts.hung_up.is_set():
                 interrupts.hung_up.clear()
@@ -121,11 +124,16 @@ class Service:
         self.agent.stop()
         self._show(None)
 
+    def _status(self) -> str:
+        node = self.agent.node
+        return f"{len(node.feeds)} cameras, {len(node.residency.models)} models"
+
     def _reload(self) -> None:
+        self._mistake = ""
         try:
             self.agent.reload()
-            self._show(self.agent.node.config.web.listen)
         except EdgeError as error:
+            self._mistake = "the file has mistakes, the configuration before goes on"
             if not interrupts.asked.is_set():
                 log.error("the configuration is not taken over, the one before goes on:")
                 lines = str(error).splitlines() if isinstance(error, ConfigError) else [str(error)]
@@ -133,6 +141,14 @@ class Service:
                     log.error("%s", line)
         except Exception:
             log.exception("reading the configuration again failed; the one before goes on")
+
+    def _follow(self, listen: str | None) -> None:
+        """The web surface goes where the configuration in force wants it, whoever changed that."""
+        try:
+            self._show(listen)
+        except EdgeError as error:
+            log.error("the web surface stays where it is: %s", error)
+            self._listen = listen
 
     def _show(self, listen: str | None) -> None:
         """Serves the web surface on *listen*, and no more where it did. Raises UsageError."""

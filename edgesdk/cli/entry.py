@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 __all__ = ["main"]
@@ -11,6 +12,9 @@ __all__ = ["main"]
 def main() -> None:
     """Runs the command; never returns."""
     _open_closed_streams()
+    if sys.argv[1:2] == ["agent"]:
+        # Its file is read later than now anyway: from its first moment SIGHUP ends nothing.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         from edgesdk.cli.main import main as run
     except KeyboardInterrupt:
