@@ -20,7 +20,7 @@ from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
 from edgesdk.cluster import payload
 from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
 from edgesdk.cluster.local import NodeLocal, model_key
-from edgesdk.errors import WireError
+from edgesdk.errors import PeerFailed, WireError
 from edgesdk.models.encoding import Shrunk
 from edgesdk.runtime.request import Outcome, Request
 
@@ -52,6 +52,7 @@ class _Asked:
     small: list[Shrunk] | None = None
     wanted: Deliver | None = None
     delivery: Delivery | None = None
+    blame: PeerFailed | None = None  # of the last peer that tried and could not
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class Asking:
         if isinstance(action, Drop):
             self._forget(asked)
             self.counts.dropped += 1
-            return lambda: self._report([Outcome(r, dropped=action.reason) for r in asked.requests])
+            return lambda: self._report([_given_up(asked, r, action) for r in asked.requests])
         if isinstance(action, Deliver):
             asked.wanted = action
             return lambda: self._send_soon(asked, action)
@@ -260,6 +261,10 @@ class Asking:
                 self._verdicts.finished(asked.group.id, outcome.wire_ns)
         elif current:
             asked.wanted = asked.delivery = None
+            if outcome.reason == "failed":
+                peer = self._peer(action.peer)
+                name = str(action.peer) if peer is None else peer.node_id
+                asked.blame = PeerFailed(outcome.message, node=name)
             self.counts.retried += 1
             _add(self.counts.failed, action.peer, 1)
             self._verdicts.failed(asked.group.id, outcome.reason)
@@ -280,3 +285,10 @@ class Asking:
 
 def _add(counts: dict[int, int], key: int, amount: int) -> None:
     counts[key] = counts.get(key, 0) + amount
+
+
+def _given_up(asked: _Asked, request: Request, action: Drop) -> Outcome:
+    """A model that broke on a peer is a failure, and not a lack of time."""
+    if asked.blame is not None:
+        return Outcome(request, error=asked.blame)
+    return Outcome(request, dropped=action.reason)

@@ -107,7 +107,9 @@ class Serving:
             else:
                 self.counts.refused += 1
         elif outcome.error is not None:
-            self._refuse(arrival, "failed", f"{type(outcome.error).__name__}: {outcome.error}")
+            spec, broken = model.spec, outcome.error
+            where = f"{spec.backend}:{spec.device}"
+            self._refuse(arrival, "failed", f"{where}: {type(broken).__name__}: {broken}")
         else:
             self._refuse(arrival, "late", outcome.dropped or "")
 
