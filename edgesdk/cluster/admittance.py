@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
+from collections.abc import Hashable
 
 from edgesdk.cluster.records import ClientHello, make_cookie
 
@@ -38,24 +39,24 @@ class Bucket:
 
 
 class Rates:
-    """A bucket for each of the *kept* hosts heard last, and one for all of them together."""
+    """A bucket for each of the *kept* sources heard last, and one for all of them together."""
 
     def __init__(
         self, *, rate: float, burst: float, total: float, now_ns: int, kept: int = 1024
     ) -> None:
         self._rate, self._burst, self._kept = rate, burst, kept
-        self._hosts: OrderedDict[str, Bucket] = OrderedDict()
+        self._sources: OrderedDict[Hashable, Bucket] = OrderedDict()
         self._total = Bucket(total, total, now_ns)
 
-    def take(self, host: str, now_ns: int) -> bool:
-        """Whether *host* may cost once more."""
-        bucket = self._hosts.get(host)
+    def take(self, source: Hashable, now_ns: int) -> bool:
+        """Whether *source* may cost once more."""
+        bucket = self._sources.get(source)
         if bucket is None:
-            bucket = self._hosts[host] = Bucket(self._rate, self._burst, now_ns)
-            if len(self._hosts) > self._kept:
-                self._hosts.popitem(last=False)
+            bucket = self._sources[source] = Bucket(self._rate, self._burst, now_ns)
+            if len(self._sources) > self._kept:
+                self._sources.popitem(last=False)
         else:
-            self._hosts.move_to_end(host)
+            self._sources.move_to_end(source)
         return bucket.take(now_ns) and self._total.take(now_ns)
 
 

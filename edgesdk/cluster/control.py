@@ -258,14 +258,16 @@ class Control:
             with self._lock:
                 self._links.doubt(address, "not listening", time.monotonic_ns())
                 self._flush()
-        for address, datagram in self._socket.receive(_BATCH):
-            with self._lock:
-                self._traffic["datagrams_received"] += 1
-                self._traffic["bytes_received"] += len(datagram) + self._socket.overhead
-                self._links.received(address, datagram, time.monotonic_ns())
-                self._flush()
-            if self._links.out.events:
-                self._tell()
+        datagrams = octets = 0
+        with self._lock:
+            now = time.monotonic_ns()
+            for address, datagram in self._socket.receive(_BATCH):
+                datagrams += 1
+                octets += len(datagram)
+                self._links.received(address, datagram, now)
+            self._flush()
+            self._traffic["datagrams_received"] += datagrams
+            self._traffic["bytes_received"] += octets + datagrams * self._socket.overhead
 
     def _tick(self, now: int) -> int:
         with self._lock:

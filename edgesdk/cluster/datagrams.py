@@ -16,6 +16,8 @@ Address = tuple[str, int]
 
 _BUFFER = 2 * MAX_DATAGRAM + 1
 _WANTED = 1 << 20
+# SO_RCVBUFFORCE and SO_SNDBUFFORCE pass the system's limit, for who may.
+_BUFFERS = ((33, socket.SO_RCVBUF), (32, socket.SO_SNDBUF))
 _RECVERR = {
     socket.AF_INET: (socket.IPPROTO_IP, 11),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
@@ -33,14 +35,20 @@ class DatagramSocket:
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self._socket.setsockopt(*_RECVERR[family], 1)
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                self._socket.setsockopt(socket.SOL_SOCKET, option, _WANTED)
+            for force, option in _BUFFERS:
+                self._enlarge(force, option)
             self._socket.bind(listen)
         except OSError as error:
             self._socket.close()
             raise ClusterError(
                 f"cannot listen on UDP {listen[0]}:{listen[1]}: {error.strerror or error}"
             ) from None
+
+    def _enlarge(self, force: int, option: int) -> None:
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, force, _WANTED)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _WANTED)
 
     @property
     def address(self) -> Address:

@@ -1,7 +1,7 @@
 """Handshakes under way: what strangers may cost until they are known, and who speaks first.
 
-* A ClientHello without a good cookie costs one HMAC and an answer of 60 bytes, within its host's
-  rate.
+* A stranger's datagram is looked at within the rate of its address, of its host and of all. A
+  ClientHello without a good cookie then costs one HMAC and an answer of 60 bytes.
 * A handshake begun by others is one of ``half_open``, ``half_open_host`` of them of one host; the
   oldest of the host, or of all, makes room. Handshakes that this node began are bounded apart, so
   that a flood does not end its dialling.
@@ -49,7 +49,9 @@ class Handshakes:
     ) -> None:
         self._contexts, self._limits, self._out, self._done = contexts, limits, out, done
         self._cookies = Cookies(secrets.token_bytes(32), now_ns)
-        self._answers = Rates(rate=200, burst=200, total=5000, now_ns=now_ns)
+        # An address that floods does not use up its host's share, nor a host that of all.
+        self._addresses = Rates(rate=50, burst=50, total=50_000, now_ns=now_ns, kept=4096)
+        self._hosts = Rates(rate=200, burst=200, total=5000, now_ns=now_ns)
         self._starts = Rates(rate=50, burst=50, total=500, now_ns=now_ns)
         self._table: OrderedDict[Address, _Handshake] = OrderedDict()
         self.itself: set[Address] = set()
@@ -79,7 +81,10 @@ class Handshakes:
         except MalformedMessage:
             return self._out.count("garbage")
         if not hello.cookie or not self._cookies.good(address, hello, now_ns):
-            return self._ask_for_cookie(address, hello, len(datagram), now_ns)
+            known = live or address in self._table
+            if not known or self.admit(address, now_ns):
+                self._ask_for_cookie(address, hello, len(datagram), now_ns)
+            return None
         under_way = self._table.get(address)
         if under_way is not None:
             if under_way.random == hello.random:
@@ -129,9 +134,12 @@ class Handshakes:
         self._table.pop(address, None)
         self._tell(address, "that is this node itself", "refused", dialled=True)
 
-    def may_answer(self, host: str, now_ns: int) -> bool:
-        """Whether a stranger on *host* may have one more answer."""
-        return self._answers.take(host, now_ns)
+    def admit(self, address: Address, now_ns: int) -> bool:
+        """Whether a datagram of a stranger at *address* is looked at: some 2 us if not."""
+        if self._addresses.take(address, now_ns) and self._hosts.take(address[0], now_ns):
+            return True
+        self._out.count("limited")
+        return False
 
     def excuse(self, late_ns: int) -> None:
         """This node itself was held up for so long."""
@@ -160,8 +168,6 @@ class Handshakes:
     ) -> None:
         if size <= records.HELLO_VERIFY_BYTES:
             return self._out.count("garbage")
-        if not self._answers.take(address[0], now_ns):
-            return self._out.count("limited")
         cookie = self._cookies.make(address, hello, now_ns)
         self._out.outgoing.append((address, records.hello_verify_request(hello, cookie)))
         return self._out.count("cookies")

@@ -99,10 +99,12 @@ class Links:
         """A datagram has come from *address*."""
         if len(datagram) > 2 * records.MAX_DATAGRAM:
             return self.out.count("oversized")
+        live = address in self._links
+        if not (live or address in self.handshakes or self.handshakes.admit(address, now_ns)):
+            return None
         record = records.first_record(datagram)
         if record is None:
             return self.out.count("garbage")
-        live = address in self._links
         in_clear = record.epoch == 0
         if in_clear and record.kind == records.HANDSHAKE and datagram[13:14] == b"\1":
             return self.handshakes.hello(address, datagram, now_ns, live=live)
@@ -118,7 +120,7 @@ class Links:
         elif live:
             self._feed(address, datagram, now_ns)
         else:
-            self._unknown(address, record, now_ns)
+            self._unknown(address, record)
         return None
 
     def doubt(self, address: Address, reason: str, now_ns: int) -> None:
@@ -168,10 +170,9 @@ class Links:
         self._numbers.clear()
         self.handshakes.clear()
 
-    def _unknown(self, address: Address, record: records.Record, now_ns: int) -> None:
+    def _unknown(self, address: Address, record: records.Record) -> None:
         self.out.count("unknown")
-        sealed = record.kind == records.APPLICATION_DATA and record.epoch and record.length > 24
-        if sealed and self.handshakes.may_answer(address[0], now_ns):
+        if record.kind == records.APPLICATION_DATA and record.epoch and record.length > 24:
             self.out.outgoing.append((address, records.no_association_alert()))
 
     def _feed(self, address: Address, datagram: bytes, now_ns: int) -> None:

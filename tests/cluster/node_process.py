@@ -9,6 +9,7 @@ message to send.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from typing import Any
@@ -25,10 +26,31 @@ def tell(*words: Any) -> None:
     print(json.dumps([*words, time.monotonic()]), flush=True)
 
 
+def administer_at(identity: Identity, host: str, wanted: int) -> tuple[Administration, int]:
+    """The TCP server and its port; one whose UDP twin is free, if any port will do."""
+    while True:
+        server = Administration(identity, (host, wanted), {}, version="0.1.0")
+        port = server.address[1]
+        if wanted or free(host, port):
+            return server, port
+        server.close()
+
+
+def free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as twin:
+        try:
+            twin.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 def main() -> None:
     tell("started")
-    bundle, host, port, *seeds = sys.argv[1:]
+    bundle, host, wanted, *seeds = sys.argv[1:]
     identity = Identity.load(bundle)
+
+    administration, port = administer_at(identity, host, int(wanted))
 
     def timer(now_ns: int, late_ns: int) -> None:
         if late_ns > SECOND // 10:
@@ -36,7 +58,7 @@ def main() -> None:
 
     control = Control(
         identity,
-        (host, int(port)),
+        (host, port),
         hello=Hello("hall", 7441, "0.1.0"),
         received=lambda peer, data: tell("received", peer.node_id, data[1:].decode()),
         joined=lambda peer: tell("joined", peer.node_id),
@@ -45,7 +67,6 @@ def main() -> None:
         limits=Limits(keepalive_ns=SECOND // 2, silence_ns=SECOND * 3 // 2),
     )
     control.start()
-    administration = Administration(identity, (host, control.address[1]), {}, version="0.1.0")
     administration.start()
     if "discover" in seeds:
         discovery = Discovery(
