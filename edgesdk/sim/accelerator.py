@@ -162,7 +162,7 @@ class Accelerator:
             self._ended(job, False)
 
     def _wake(self, instant: int) -> None:
-        if instant == self._wakes_at:
+        if instant == self._wakes_at and not self.dead:
             self._wakes_at = 0
             self._continue()
 

@@ -103,6 +103,7 @@ class _Visit:
 
     group: int
     origin: int
+    peer: int
     life: int
     """Of the origin: which of its runs between crashes sent it."""
     wire_ns: int
@@ -115,8 +116,8 @@ class _Member:
         self.balancer = balancer
         self.local = local
         self.wakes_at = 0
-        self.deliveries: dict[int, tuple[int, Transfer]] = {}
-        """Peer and bytes, by group."""
+        self.deliveries: dict[int, tuple[_Visit, Transfer]] = {}
+        """Where a group is expected back from, and its bytes, by group."""
         self.visits: dict[int, _Visit | int] = {}
         """By job of the scheduler; a number is a group of this node's own."""
         self.peers: set[int] = set()
@@ -149,8 +150,9 @@ class Cluster(Policy):
         views = draw_views(self.simulation, seeded(self.simulation.parameters.seed, "policy"))
         for node, view in enumerate(views):
             for peer in view:
-                self._associate(node, peer)
-                self._associate(peer, node)
+                for end, other in ((node, peer), (peer, node)):
+                    if other not in self._members[end].peers:
+                        self._associate(end, other)
         for node in range(len(self._members)):
             self._drive(node)
 
@@ -194,7 +196,7 @@ class Cluster(Policy):
         self._lives[node] += 1
         self._members[node].visits.clear()
         for origin, member in enumerate(self._members):
-            if any(peer == node for peer, _ in member.deliveries.values()):
+            if any(visit.peer == node for visit, _ in member.deliveries.values()):
                 simulation.engine.at(simulation.engine.now + _SILENCE_NS, self._lost, origin, node)
 
     def restarted(self, node: int) -> None:
@@ -282,12 +284,12 @@ class Cluster(Policy):
     def _deliver(self, node: int, member: _Member, action: Deliver) -> None:
         simulation = self.simulation
         group = action.group
-        visit = _Visit(group.id, node, self._lives[node], simulation.engine.now)
+        peer = action.peer - 1
+        visit = _Visit(group.id, node, peer, self._lives[node], simulation.engine.now)
         transfer = simulation.send(
-            node, action.peer - 1, group.payload_bytes, self._arrived, action.peer - 1, visit,
-            action.token,
-        )  # fmt: skip
-        member.deliveries[group.id] = (action.peer - 1, transfer)
+            node, peer, group.payload_bytes, self._arrived, peer, visit, action.token
+        )
+        member.deliveries[group.id] = (visit, transfer)
 
     def _arrived(self, node: int, visit: _Visit, token: bytes) -> None:
         simulation = self.simulation
@@ -305,25 +307,32 @@ class Cluster(Policy):
         self.simulation.network.message(node, visit.origin, 100, self._failed, visit, why)
 
     def _result(self, visit: _Visit) -> None:
-        simulation = self.simulation
-        if not simulation.alive[visit.origin] or self._lives[visit.origin] != visit.life:
-            return
-        now = simulation.engine.now
-        simulation.returned(visit.group)
-        member = self._members[visit.origin]
-        if member.deliveries.pop(visit.group, None):
-            member.balancer.finished(visit.group, now, wire_ns=visit.wire_ns)
+        if self._expected(visit):
+            simulation = self.simulation
+            simulation.returned(visit.group)
+            self._members[visit.origin].balancer.finished(
+                visit.group, simulation.engine.now, wire_ns=visit.wire_ns
+            )
             self._drive(visit.origin)
+        else:
+            self.simulation.ledger.duplicates += 1  # it was given up before
 
     def _failed(self, visit: _Visit, why: str) -> None:
-        if self.simulation.alive[visit.origin] and self._lives[visit.origin] == visit.life:
-            self._give_up(visit.origin, visit.group, why)
+        if self._expected(visit):
+            member = self._members[visit.origin]
+            member.balancer.failed(visit.group, self.simulation.engine.now, why=why)
+            self._drive(visit.origin)
 
-    def _give_up(self, node: int, group: int, why: str) -> None:
+    def _expected(self, visit: _Visit) -> bool:
+        """Whether the origin still waits for this visit; from now on it does not."""
+        node = visit.origin
         member = self._members[node]
-        if member.deliveries.pop(group, None):
-            member.balancer.failed(group, self.simulation.engine.now, why=why)
-            self._drive(node)
+        if not self.simulation.alive[node] or self._lives[node] != visit.life:
+            return False
+        if visit.group not in member.deliveries or member.deliveries[visit.group][0] is not visit:
+            return False
+        del member.deliveries[visit.group]
+        return True
 
     def _lost(self, node: int, peer: int) -> None:
         """The transport of *node* has noticed that *peer* is silent."""
@@ -333,8 +342,8 @@ class Cluster(Policy):
         member.peers.discard(peer)
         member.balancer.gone(peer + 1, self.simulation.engine.now)
         self._drive(node)
-        for group in [g for g, (target, _) in member.deliveries.items() if target == peer]:
-            self._give_up(node, group, "silent")
+        for visit in [visit for visit, _ in member.deliveries.values() if visit.peer == peer]:
+            self._failed(visit, "silent")
 
     def _load(self, node: int, member: _Member, model: int) -> None:
         local = member.local
@@ -385,12 +394,10 @@ class Cluster(Policy):
                 self._drive(end)
 
     def _associate(self, node: int, peer: int) -> None:
-        member = self._members[node]
-        if peer not in member.peers:
-            member.peers.add(peer)
-            member.balancer.member(
-                peer + 1,
-                site=self.simulation.nodes[peer].region,
-                now_ns=self.simulation.engine.now,
-                address=(peer + 1).to_bytes(4, "big"),
-            )
+        self._members[node].peers.add(peer)
+        self._members[node].balancer.member(
+            peer + 1,
+            site=self.simulation.nodes[peer].region,
+            now_ns=self.simulation.engine.now,
+            address=(peer + 1).to_bytes(4, "big"),
+        )
