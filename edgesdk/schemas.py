@@ -24,6 +24,7 @@ DOCUMENTS = {
     "result": "edgesdk.records:ResultRecord",
     "run": "edgesdk.records:RunSummary",
     "demo": "edgesdk.records:DemoSummary",
+    "cluster-status": "edgesdk.cluster.status:ClusterStatus",
     "error": "edgesdk.records:ErrorDocument",
     "graph": "edgesdk.graph.drawing:GraphDocument",
     "doctor": "edgesdk.cli.doctor:DoctorDocument",

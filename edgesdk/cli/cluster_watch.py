@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +57,8 @@ def status(
 
     from edgesdk.cli.member_table import links_table, members_table
 
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # In a file or a pipe nothing is cut off.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(_headline(found))
     console.print(members_table(found.members, found.silent))
     console.print()
@@ -88,7 +90,10 @@ def top(
     end = None if duration is None else time.monotonic() + duration
     console = Console(stderr=True, highlight=False)
     found = asking.survey()
-    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+    with (
+        suppress(KeyboardInterrupt),  # its normal end
+        Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live,
+    ):
         while True:
             if console.is_terminal and not as_json:
                 shown = Group(_headline(found), members_table(found.members, found.silent))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -82,6 +85,23 @@ def test_a_spike_is_carried_by_the_others(cluster: Cluster, busy: Agent) -> None
     assert len(places) >= 3
     assert "shy" not in where(cluster.agents["one"].records())
     check_ledgers(cluster)
+
+
+def test_the_operator_sees_members_residents_and_links(cluster: Cluster, busy: Agent) -> None:
+    words = [sys.executable, "-m", "edgesdk.cli.main", "cluster"]
+    options = ["--bundle", str(cluster.authority.operator_bundle), "--peer"]
+    options += [f"{busy.host}:{busy.port}", "--json"]
+    for command in (["status"], ["top", "--duration", "0.5"]):
+        done = subprocess.run([*words, *command, *options], capture_output=True, check=True)
+        document = json.loads(done.stdout)
+        members = {member["node"]: member for member in document["members"]}
+        assert members.keys() == cluster.agents.keys()
+        assert document["silent"] == document["expiring"] == []
+        assert members["busy"]["residents"] == ["cells"]
+        assert {link["node"] for link in members["busy"]["links"]} == members.keys() - {"busy"}
+        groups = members["busy"]["groups"]
+        assert groups["offloaded"] > 0
+        assert sum(member["groups"]["returned"] for member in members.values()) > 0
 
 
 def test_frames_that_may_not_leave_their_node_do_not(cluster: Cluster) -> None:
