@@ -19,6 +19,7 @@ from edgesdk.runtime.assignment import (
     remember,
 )
 from edgesdk.runtime.changes import Changes
+from edgesdk.runtime.emulated import EmulatedDevice
 from edgesdk.runtime.node import Node
 from edgesdk.runtime.paths import state_directory
 from edgesdk.runtime.placing import Placer
@@ -34,7 +35,7 @@ class Agent:
 
     load: reads the node's own configuration, now and at each :meth:`reload`; raises ConfigError.
     placer: see :class:`Node`; called once, with what the file says. folder: what relative paths
-    in an assignment are relative to. out: as ``Node``'s; it goes before what the file says.
+    in an assignment are relative to. out, device: as ``Node``'s; they go before what the file says.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Agent:
         placer: Callable[[Agent, Config], Placer | None] = lambda agent, config: None,
         folder: Path | None = None,
         out: Path | None = None,
+        device: EmulatedDevice | None = None,
     ) -> None:
         self._load = load
         self._folder = folder
@@ -51,7 +53,13 @@ class Agent:
         self._own = load()
         self._state = state_directory(self._own.node)
         self._assigned = Assignments()
-        self.node = Node(config=self._own, out=out, placer=placer(self, self._own), standing=True)
+        self.node = Node(
+            config=self._own,
+            out=out,
+            placer=placer(self, self._own),
+            standing=True,
+            device=device,
+        )
 
     def start(self, progress: Progress = silent, cancel: threading.Event | None = None) -> None:
         """As :meth:`Node.start`, and then what was assigned to an earlier process.

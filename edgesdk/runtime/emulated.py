@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from edgesdk.runtime.latency import Durations
 from edgesdk.runtime.sessions import KnownModel, LoadedModel, Picture
 from edgesdk.values import RawOutputs
 
-__all__ = ["EmulatedDevice", "ServiceTimeOnly", "StandInModel"]
+__all__ = ["EmulatedDevice", "ServiceTimeOnly", "StandInModel", "TimesOnlyDevice"]
 
 _BATCHES = tuple(range(1, 9))
 _HANDING_OVER_NS = 20_000_000
@@ -72,6 +72,12 @@ class EmulatedDevice:
         stated = self.states(card)
         return tuple(service_ns(stated, items) for items in _BATCHES)
 
+    def stand_in(self, card: ModelCard, load: Callable[[], LoadedModel]) -> LoadedModel:
+        """What runs *card* on the device; *load* gives the model that the results are of. Raises
+        BackendError, and what *load* does."""
+        self.states(card)
+        return StandInModel.for_model(load(), self)
+
     def begin(self, service: int, ready_ns: int, now_ns: int) -> int:
         """Takes the device's next place for a batch that was there at *ready_ns*; when it ends.
 
@@ -102,6 +108,13 @@ class EmulatedDevice:
             overshoot_p50_ms=self._overshoot.ms(0.5),
             overshoot_p99_ms=self._overshoot.ms(0.99),
         )
+
+
+class TimesOnlyDevice(EmulatedDevice):
+    """A device that loads no models: see :class:`ServiceTimeOnly`. Handed to a Node by hand."""
+
+    def stand_in(self, card: ModelCard, load: Callable[[], LoadedModel]) -> LoadedModel:
+        return ServiceTimeOnly.for_model(KnownModel.of(card), self)
 
 
 @dataclass(frozen=True, eq=False)

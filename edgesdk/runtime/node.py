@@ -76,7 +76,8 @@ class Node:
     on a thread of its own; results wait for it in a bounded outbox. frames: how many to take of
     each camera. placer: where the inferences of live cameras go instead of this node's executors
     (see :class:`~edgesdk.runtime.placing.Placer`). standing: it may have nothing to do, and be
-    given other things to do: see :meth:`apply`.
+    given other things to do: see :meth:`apply`. device: an emulated one that all models run on;
+    default: what ``[emulated]`` says.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. Methods may be called from
     any thread. The constructor raises UsageError (GraphError, ConfigError); start raises also
@@ -95,6 +96,7 @@ class Node:
         frames: int | None = None,
         placer: Placer | None = None,
         standing: bool = False,
+        device: EmulatedDevice | None = None,
     ) -> None:
         self._apps, self._uris = tuple(apps), dict(cameras or {})
         self._out = None if out is None else Path(out)
@@ -117,7 +119,9 @@ class Node:
         self.previews = Previews(self._keep_pixels)
         self.registry = ModelRegistry(cache_directory(self.config.node))
         emulated = self.config.emulated
-        self.emulated = None if emulated is None else EmulatedDevice(emulated)
+        if device is None and emulated is not None:
+            device = EmulatedDevice(emulated)
+        self.emulated = device
         self.workshop = Workshop(
             self.name,
             open_sessions(self.registry, self.config.node),

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 from edgesdk.errors import BackendError, Cancelled, EdgeError, UsageError
 from edgesdk.models import ModelCard
-from edgesdk.runtime.emulated import EmulatedDevice, StandInModel
+from edgesdk.runtime.emulated import EmulatedDevice
 from edgesdk.runtime.execution import Execution
 from edgesdk.runtime.sessions import KnownModel, LoadedModel, Sessions
 from edgesdk.runtime.wiring import BATCHES, Wiring
@@ -79,9 +80,13 @@ class Residency:
             with self._lock:
                 self._ready_ns[card.digest] = began + self.expected_ns(card)
             try:
-                found = self._sessions.load(card, batches=batches, progress=progress, cancel=cancel)
-                if self._device is not None:
-                    found = self._on_device(self._device, found, began)
+                load = partial(
+                    self._sessions.load, card, batches=batches, progress=progress, cancel=cancel
+                )
+                if self._device is None:
+                    found = load()
+                else:
+                    found = self._on_device(self._device, card, load, began)
             except BaseException:
                 self._sessions.unload(card.digest)
                 raise
@@ -181,13 +186,20 @@ class Residency:
             return self._device.costs_ns(card)
         return self._costs_ns.get(card.digest, ())
 
-    def _on_device(self, device: EmulatedDevice, model: LoadedModel, began_ns: int) -> LoadedModel:
-        """*model* on the emulated device, where loading takes its time; what is there at the
-        start was loaded before."""
+    def _on_device(
+        self,
+        device: EmulatedDevice,
+        card: ModelCard,
+        load: Callable[[], LoadedModel],
+        began_ns: int,
+    ) -> LoadedModel:
+        """*card* on the emulated device, where loading takes its time; what is there at the start
+        was loaded before."""
+        found = device.stand_in(card, load)
         if self._started:
-            left = began_ns + device.load_ns(model.card) - time.monotonic_ns()
+            left = began_ns + device.load_ns(card) - time.monotonic_ns()
             self._stop.wait(max(0, left) / 1e9)
-        return StandInModel.for_model(model, device)
+        return found
 
     def ready_ns(self, digest: str) -> int | None:
         """When the load of *digest* that is under way will end; None if none is."""

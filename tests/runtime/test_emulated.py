@@ -15,7 +15,13 @@ from edgesdk.config import Config, EmulatedConfig, parse_config
 from edgesdk.errors import BackendError, UsageError
 from edgesdk.models import ModelCard, ModelRegistry
 from edgesdk.runtime import Node
-from edgesdk.runtime.emulated import EmulatedDevice, ServiceTimeOnly, StandInModel, service_ns
+from edgesdk.runtime.emulated import (
+    EmulatedDevice,
+    ServiceTimeOnly,
+    StandInModel,
+    TimesOnlyDevice,
+    service_ns,
+)
 from edgesdk.runtime.executor import Executor, Outcome, Request
 from edgesdk.runtime.residency import Residency
 from edgesdk.runtime.sessions import KnownModel, LoadedModel, Picture, Sessions
@@ -200,6 +206,30 @@ def test_without_a_model_the_values_say_what_they_are(cards: Any, tmp_path: Path
     assert list(outcome.values[0].arrays) == ["stand_in"]
 
 
+def test_a_node_on_a_device_without_models_has_its_times_and_no_results(
+    cards: Any, tmp_path: Path, records: Records
+) -> None:
+    raw = Path(cards.cells).with_name("raw.toml")
+    text = Path(cards.cells).read_text()
+    head, _, inputs = text.partition("[[inputs]]")
+    head = head.replace('"detect"', '"raw"')
+    kept = [line for line in head.splitlines() if not line.startswith("labels")]
+    raw.write_text("\n".join(kept) + "\n[[inputs]]" + inputs.partition("[outputs]")[0])
+    config = config_of(tmp_path, cards)
+    (tmp_path / "apps.py").write_text(
+        "import edgesdk as edge\n"
+        '@edge.app(deadline="3s")\n'
+        f"def finder(camera: edge.Camera):\n    return camera.infer({str(raw)!r})\n"
+    )
+    with Node(config=config, device=TimesOnlyDevice(emulated())) as node:
+        assert node.wait(30)
+    found = records(tmp_path / "out.jsonl")
+    assert {r["state"] for r in found} == {"ok"}
+    assert {r["outputs"]["output"]["type"] for r in found} == {"raw"}
+    assert {p["evidence"] for r in found for p in r["provenance"]} == {"stand-in"}
+    assert {p["backend"] for r in found for p in r["provenance"]} == {"none"}
+
+
 def test_a_model_that_nothing_is_stated_of_is_refused(loaded: LoadedModel) -> None:
     config = EmulatedConfig(name="tpu", residents=1, models={})
     with pytest.raises(BackendError, match=r"\[emulated\.models\.cells\]"):
@@ -259,7 +289,7 @@ def test_a_node_alone_is_refused_more_models_than_its_device_holds(
         f"    found = camera.detect({cards.cells!r}).classify({cards.colours!r})\n"
         '    return {"slow": slow, "found": found}\n'
     )
-    with pytest.raises(BackendError, match="holds 2 models and .* need 3: cells, colours"):
+    with pytest.raises(BackendError, match=r"holds 2 models and .* need 3: cells, colours"):
         Node(config=config).start()
 
 
