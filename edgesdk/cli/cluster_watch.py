@@ -127,8 +127,8 @@ def _found(identity: Identity) -> list[tuple[str, int]]:
     """Members that announce themselves on this network; this machine's own port beside them."""
     from edgesdk.cluster.discovery import browse
 
-    found = [(node.addresses[0], node.port) for node in browse(identity, _LOOK_S)]
-    return [*found, ("127.0.0.1", 7440)]
+    members, _ = browse(identity, _LOOK_S)
+    return [*((node.addresses[0], node.port) for node in members), ("127.0.0.1", 7440)]
 
 
 def _address(text: str) -> tuple[str, int]:
