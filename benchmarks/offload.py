@@ -9,7 +9,7 @@ Two processes on loopback, with certificates of a cluster made for the occasion,
   socket that carries as many bytes both ways; "beyond" is a quantile less the wire's same quantile;
 * 500 KB there and 1 KB back, through the data plane and through that socket.
 
-Calls of all kinds take turns, so that what else this machine does meets them alike.
+Calls and the wire take turns, so that what else this machine does meets both alike.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ PICTURES = 4
 LARGE = 500_000
 SMALL = 1_000
 SECOND = 1_000_000_000
+WARM_UP = 20
 BARE = "bare"  # a group that is not decoded, run or packed, but answered at once
 
 
@@ -175,14 +176,18 @@ def measure(origin: Origin, wire: Wire, calls: int) -> dict[str, list[int]]:
     sizes = {codec: origin.offload(pictures, codec)[1:] for codec in (DEFAULT_CODEC, "raw")}
     origin.bare(payload)
     times: dict[str, list[int]] = {}
-    for number in range(calls + 20):
-        row = {"data plane": origin.bare(payload), "TLS socket": wire.call(payload, SMALL)}
-        for codec, (there, back) in sizes.items():
-            row[codec] = origin.offload(pictures, codec)[0]
-            row[f"wire {codec}"] = wire.call(bytes(there), back)
-        if number >= 20:  # what warms up does not count
-            for name, took in row.items():
-                times.setdefault(name, []).append(took)
+
+    def take(number: int, name: str, took: int) -> None:
+        if number >= WARM_UP:
+            times.setdefault(name, []).append(took)
+
+    for number in range(WARM_UP + calls):
+        take(number, "data plane", origin.bare(payload))
+        take(number, "TLS socket", wire.call(payload, SMALL))
+    for codec, (there, back) in sizes.items():
+        for number in range(WARM_UP + calls):
+            take(number, codec, origin.offload(pictures, codec)[0])
+            take(number, f"wire {codec}", wire.call(bytes(there), back))
     times["sizes"] = [sizes[DEFAULT_CODEC][0], sizes["raw"][0]]
     return times
 
