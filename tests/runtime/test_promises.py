@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -275,6 +276,56 @@ def test_what_was_promised_and_claimed_ends_with_the_executor(bench: Callable[..
     assert {o.dropped for o in b.outcomes} <= {None, "shutdown"}
     assert not b.executor.claim([b.request(model, (1,))], promises[3])
     assert b.reserve(model, 1) is None
+
+
+def test_of_many_threads_that_promise_claim_cancel_and_submit_each_request_ends_once(
+    bench: Callable[..., Bench], wait_for: Callable[..., None]
+) -> None:
+    models = [model_of(MS // 2, (1, 2, 4)), model_of(MS // 4, (1,))]
+    b = bench(*models)
+    app = b.executor.add_app(1.0)
+    numbers = [b.executor.add_model(model) for model in models]
+    streams = [
+        b.executor.add_stream(app, number, period_ns=0, deadline_ns=SECOND, depth=8)
+        for number in numbers
+    ]
+    handed_over: list[Request] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(150):
+            which = rng.randrange(2)
+            items = rng.randint(1, 8)
+            request = b.request(models[which], range(100, 100 + items))
+            how = rng.random()
+            if how < 0.3:
+                request.pictures = request.pictures[: models[which].max_batch]
+                request.stream = streams[which]
+                handed_over.append(request)
+                b.executor.submit(request)
+                continue
+            promise = b.reserve(models[which], items, release_ms=rng.choice((1, 20)))
+            b.executor.backlog_ns(time.monotonic_ns())
+            if promise is None:
+                continue
+            if how < 0.5:
+                b.executor.cancel(promise)
+                assert not b.executor.claim([request], promise)
+            elif b.executor.claim([request], promise):
+                handed_over.append(request)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    wait_for(lambda: len(b.outcomes) >= len(handed_over), "all outcomes")
+    assert b.executor.waiting() == 0
+    ended = [id(outcome.request) for outcome in b.outcomes]
+    assert sorted(ended) == sorted(map(id, handed_over))
+    good = [outcome for outcome in b.outcomes if outcome.values is not None]
+    assert len(good) == b.executor.executed > 50
+    assert {o.dropped for o in b.outcomes} <= {None, "deadline", "queue", "thinned"}
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
