@@ -134,6 +134,17 @@ class Asking:
         if asked is not None:
             self._shrink_soon(asked)
 
+    def shrink(self, request: Request) -> None:
+        """It waits for others of its camera: takes its pictures off the ring."""
+
+        def work() -> None:
+            made = request.model.codec.shrink(list(request.pictures))
+            if request.pictures:
+                request.pictures = made
+
+        with suppress(RuntimeError):
+            self._pool.submit(work)
+
     def note(self, action: Run | Deliver | CancelDelivery | Drop) -> Callable[[], None] | None:
         """Takes a decision in; returns what is to be done about it without the lock."""
         asked = self._asked.get(action.group.id)

@@ -38,9 +38,10 @@ from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
 from edgesdk.cluster.discovery import Discovery, Found
+from edgesdk.cluster.gathering import Gathering
 from edgesdk.cluster.lending import Lending
 from edgesdk.cluster.loading import Loader
-from edgesdk.cluster.local import Loads, NodeLocal
+from edgesdk.cluster.local import Loads, NodeLocal, model_key
 from edgesdk.cluster.serving import Serving
 from edgesdk.errors import MessageError
 
@@ -116,6 +117,9 @@ class Member:
             local=self.local,
             rng=random.SystemRandom(),
         )
+        self.gathering = Gathering(
+            lambda request, items: self.local.cost_ns(model_key(request.model.card.digest), items)
+        )
         self.serving = Serving(
             self.local, node.name, claimed=self._claim, who=lambda number: self._name(number)
         )
@@ -171,7 +175,21 @@ class Member:
         if self._closed:
             self._report_shutdown(request)
             return
-        group = self.asking.ask([request])
+        now = time.monotonic_ns()
+        idle = not self.local.backlog_ns(now)
+        with self._lock:
+            groups = self.gathering.add(request, now, idle=idle)
+            held = not any(request in group for group in groups)
+            wake = held and self._is_earlier(self.gathering.next_ns)
+        for requests in groups:
+            self._place(requests)
+        if held:
+            self.asking.shrink(request)
+        if wake:
+            self.control.wake()
+
+    def _place(self, requests: list[Request]) -> None:
+        group = self.asking.ask(requests)
 
         def decide(balancer: Balancer, now: int) -> None:
             balancer.place(group, now)
@@ -211,6 +229,10 @@ class Member:
         self.administration.close()
         if self.discovery is not None:
             self.discovery.close()
+        with self._lock:
+            held = self.gathering.take_all()
+        for request in held:
+            self._report_shutdown(request)
         self.asking.close()
         self.data.close()
 
@@ -247,15 +269,19 @@ class Member:
                 act = self._note(action)
                 if act is not None:
                     later.append(act)
-            wanted = self.balancer.next_ns
-            earlier = wanted is not None and (self._told_ns is None or wanted < self._told_ns)
-            if earlier:
-                self._told_ns = wanted
+            earlier = self._is_earlier(self.balancer.next_ns)
         for act in later:
             act()
         if earlier:
             self.control.wake()
         return ended
+
+    def _is_earlier(self, wanted_ns: int | None) -> bool:
+        """Whether the timer must be told of *wanted_ns*. Holds the lock."""
+        earlier = wanted_ns is not None and (self._told_ns is None or wanted_ns < self._told_ns)
+        if earlier:
+            self._told_ns = wanted_ns
+        return earlier
 
     def _note(self, action: Action) -> Callable[[], object] | None:
         if isinstance(action, Send):
@@ -336,9 +362,13 @@ class Member:
             self._told_ns = 0  # whatever is wanted meanwhile is told below
         self._step(advance)
         with self._lock:
-            wanted = self.balancer.next_ns
-            self._told_ns = wanted
-        return self._refresh_ns if wanted is None else min(wanted, self._refresh_ns)
+            groups = self.gathering.due(now_ns)
+        for requests in groups:
+            self._place(requests)
+        with self._lock:
+            times = (self.balancer.next_ns, self.gathering.next_ns, self._refresh_ns)
+            self._told_ns = min(at for at in times if at is not None)
+            return self._told_ns
 
     def _found(self, node: Found) -> None:
         """On a thread of the discovery: a hint, whom certificates will confirm or not."""
