@@ -183,7 +183,7 @@ class PeerLink:
                 lambda: _take_end(delivery, self.node_id),
                 indirect=False,
             ),
-            payload=b"".join(parts),
+            payload=parts[0] if len(parts) == 1 else b"".join(parts),
             attachment=attachment,
             timeout=left_ns / 1e9 + 0.05,
             consolidation=ConsolidationMode.NONE,
