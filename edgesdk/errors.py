@@ -34,8 +34,9 @@
     │   ├── BundleError       a bundle or the operator's folder: file, what is wrong
     │   ├── PeerError         a node that does not answer as it should; *cause* says why
     │   └── MalformedMessage  bytes of a peer that mean nothing
-    └── PlanError             streams that find no machines                      (exit 9)
-        └── PlanInfeasible    proven: what is short, and by how much
+    ├── PlanError             streams that find no machines                      (exit 9)
+    │   └── PlanInfeasible    proven: what is short, and by how much
+    └── ProviderError         a source of machines refuses, or cannot be reached (exit 9)
 
 Messages name the thing, its value, and the way out. The command line prints them on one line (a
 ConfigError on one for each mistake) and ends with :attr:`EdgeError.exit_code`.
@@ -77,6 +78,7 @@ __all__ = [
     "PlanError",
     "PlanInfeasible",
     "PrepareFailed",
+    "ProviderError",
     "RingBusy",
     "RingError",
     "RingInvalid",
@@ -347,3 +349,9 @@ class PlanInfeasible(PlanError):
     def __init__(self, message: str, *, shortages: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.shortages = shortages or (message,)
+
+
+class ProviderError(EdgeError):
+    """A source of machines refuses, or cannot be reached; the message names it and the machine."""
+
+    exit_code = 9

@@ -36,7 +36,9 @@ class _Handshake:
 
 
 class Handshakes:
-    """The table of handshakes. Not thread-safe. *done* is called for one that is authenticated."""
+    """The table of handshakes; not thread-safe. *done* is called for one that is authenticated,
+    with its last flight, which the peer may have missed.
+    """
 
     def __init__(
         self,
@@ -45,7 +47,7 @@ class Handshakes:
         out: Happenings,
         now_ns: int,
         *,
-        done: Callable[[Address, Association, int], None],
+        done: Callable[[Address, Association, list[bytes], int], None],
     ) -> None:
         self._contexts, self._limits, self._out, self._done = contexts, limits, out, done
         self._cookies = Cookies(secrets.token_bytes(32), now_ns)
@@ -119,7 +121,7 @@ class Handshakes:
         self._flush(handshake, now_ns)
         if handshake.association.established:
             del self._table[address]
-            self._done(address, handshake.association, now_ns)
+            self._done(address, handshake.association, handshake.flight, now_ns)
         return said
 
     def refuse(self, address: Address, error: PeerError) -> None:

@@ -39,6 +39,7 @@ class _Link:
     association: Association
     number: int
     heard_ns: int
+    flight: list[bytes]  # the handshake's last, until it is known to have come
     peer: Peer | None = None
     was: Peer | None = None  # of the association that this one replaced
     greeted: bool = False  # it has said that it heard our greeting
@@ -199,12 +200,14 @@ class Links:
         if link.association.closed_by_peer:
             self._drop(link, "closed", now_ns)
 
-    def _promote(self, address: Address, association: Association, now_ns: int) -> None:
+    def _promote(
+        self, address: Address, association: Association, flight: list[bytes], now_ns: int
+    ) -> None:
         subject = association.subject
         assert subject is not None
         if subject.number == self.identity.number:
             return self.handshakes.met_itself(address)
-        link = _Link(address, association, subject.number, now_ns)
+        link = _Link(address, association, subject.number, now_ns, flight)
         old = self._links.get(address)
         if old is not None and old.number == link.number:
             del self._links[address]
@@ -316,6 +319,9 @@ class Links:
         if not link.greeted and link.greetings < 6:
             if now_ns - link.greeting_ns > (100 * _MS) << link.greetings:
                 link.greetings += 1
+                if link.peer is None:
+                    self.out.outgoing += [(link.address, datagram) for datagram in link.flight]
+                link.flight = []
                 self._greet(link, now_ns)
             return True
         wanted = self._spreading.again(link.address, now_ns)

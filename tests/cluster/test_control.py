@@ -120,6 +120,14 @@ def test_clocks_and_expiry_are_named(cluster, station):
         assert cause(one, node.address) == expected
 
 
+def test_a_clock_that_is_an_hour_off_keeps_nobody_apart(cluster, station):
+    one = station(cluster.identity(1))
+    for name, off in (("ahead", timedelta(hours=1)), ("behind", timedelta(hours=-1))):
+        made = cluster.authority.add(name, now=datetime.now(timezone.utc) + off)
+        station(Identity.load(made.bundle)).control.reach(*one.address)
+    one.wait(lambda: one.names() == {"ahead", "behind"})
+
+
 def test_an_operator_is_no_peer(cluster, station):
     one, operator = station(cluster.identity(1)), station(cluster.operator())
     operator.control.reach(*one.address)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesdk.cluster import greetings, records
+from edgesdk.cluster import records
 from edgesdk.cluster.admittance import Cookies
 from edgesdk.cluster.authority import Authority
 from edgesdk.cluster.dtls import Association, Contexts
-from edgesdk.cluster.happenings import Limits
+from edgesdk.cluster.happenings import Said
 from edgesdk.cluster.identity import Identity
-from edgesdk.cluster.links import Links
 from edgesdk.errors import MalformedMessage
+from tests.cluster.wires import Wire
 
 SECOND = 1_000_000_000
 
@@ -121,48 +121,29 @@ def test_a_flood_of_hellos_without_cookie_costs_no_memory(cluster, station, stra
     assert counters["limited"] > 1000
 
 
-class Pair:
-    """Two tables of associations with a wire between them that a test may tamper with."""
-
-    def __init__(self, one, two):
-        self.now = SECOND
-        self.addresses = [("10.0.0.1", 7440), ("10.0.0.2", 7440)]
-        self.ends = [
-            Links(i, greetings.Hello(), Limits(), self.now, utc_ns=lambda: 1) for i in (one, two)
-        ]
-        self.ends[0].handshakes.dial(self.addresses[1], self.now)
-        self.run()
-
-    def run(self):
-        """Carries datagrams until none is left; returns all that crossed."""
-        crossed = []
-        while any(end.out.outgoing for end in self.ends):
-            for index, end in enumerate(self.ends):
-                outgoing, end.out.outgoing = end.out.outgoing, []
-                for _, datagram in outgoing:
-                    crossed.append(datagram)
-                    self.ends[1 - index].received(self.addresses[index], datagram, self.now)
-        return crossed
-
-    def said(self):
-        events, self.ends[1].out.events = self.ends[1].out.events, []
-        return [event.data for event in events if hasattr(event, "data")]
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     authority = Authority.create(tmp_path_factory.mktemp("hostile") / "cluster")
-    return Pair(*(Identity.load(authority.add(name).bundle) for name in ("one", "two")))
+    wire = Wire(*(Identity.load(authority.add(name).bundle) for name in ("one", "two")))
+    wire.dial(0, 1)
+    wire.run()
+    return wire
+
+
+def said(pair):
+    """What the second end has heard since the last time."""
+    return [event.data for event in pair.events(1, Said)]
 
 
 def test_a_replayed_datagram_is_counted_and_said_once(pair):
     pair.ends[0].send(pair.ends[1].identity.number, b"\x01once", pair.now)
-    (datagram,) = pair.run()
-    assert pair.said() == [b"\x01once"]
+    ((_, datagram),) = pair.ends[0].out.outgoing
+    pair.run()
+    assert said(pair) == [b"\x01once"]
     before = pair.ends[1].out.counts.get("discarded", 0)
     for _ in range(10):
-        pair.ends[1].received(pair.addresses[0], datagram, pair.now)
-    assert pair.said() == []
+        pair.ends[1].received(pair.address(0), datagram, pair.now)
+    assert said(pair) == []
     assert pair.ends[1].out.counts["discarded"] == before + 10
 
 
@@ -170,7 +151,7 @@ def test_what_is_too_long_or_no_record_is_dropped_and_counted(pair):
     end = pair.ends[1]
     for datagram, counted in ((bytes(5000), "oversized"), (b"", "garbage"), (b"GET /", "garbage")):
         before = end.out.counts.get(counted, 0)
-        end.received(pair.addresses[0], datagram, pair.now)
+        end.received(pair.address(0), datagram, pair.now)
         assert end.out.counts[counted] == before + 1
 
 
@@ -185,12 +166,12 @@ mangled = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(mangled, st.booleans())
 def test_no_datagram_breaks_a_live_association(pair, datagram, known):
-    source = pair.addresses[0] if known else ("10.9.9.9", 9)
+    source = pair.address(0) if known else ("10.9.9.9", 9)
     pair.ends[1].received(source, datagram, pair.now)
     pair.run()
     pair.ends[0].send(pair.ends[1].identity.number, b"\x01fine", pair.now)
     pair.run()
-    assert b"\x01fine" in pair.said()
+    assert b"\x01fine" in said(pair)
     assert len(pair.ends[1].handshakes) <= 64
 
 
@@ -202,10 +183,8 @@ def test_no_cut_or_flip_of_a_sealed_datagram_is_heard(pair, data):
     at = data.draw(st.integers(0, len(datagram) - 1))
     flipped = datagram[:at] + bytes([datagram[at] ^ data.draw(st.integers(1, 255))])
     cut = data.draw(st.booleans())
-    pair.ends[1].received(
-        pair.addresses[0], flipped + (b"" if cut else datagram[at + 1 :]), pair.now
-    )
-    assert pair.said() == []
+    pair.ends[1].received(pair.address(0), flipped + (b"" if cut else datagram[at + 1 :]), pair.now)
+    assert said(pair) == []
     assert pair.ends[1].peers()
 
 
