@@ -176,13 +176,13 @@ class PeerLink:
         with self._wake:
             self._counts["sent"] += 1
             self._counts["bytes"] += delivery.payload_bytes + len(attachment)
+
+        def reply_came(reply: zenoh.Reply) -> None:
+            _take_reply(delivery, reply, self.node_id)
+
         session.get(
             GROUPS,
-            Callback(
-                lambda reply: _take_reply(delivery, reply, self.node_id),
-                lambda: _take_end(delivery, self.node_id),
-                indirect=False,
-            ),
+            Callback(reply_came, lambda: _take_end(delivery, self.node_id), indirect=False),
             payload=parts[0] if len(parts) == 1 else b"".join(parts),
             attachment=attachment,
             timeout=left_ns / 1e9 + 0.05,

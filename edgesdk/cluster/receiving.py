@@ -160,7 +160,7 @@ class Arrival:
     def _send(answer: Callable[[], object], query: zenoh.Query) -> None:
         try:
             answer()
-            query.drop()
+            _finish(query)
         except Exception as error:  # the sender has gone, or the session is closed
             log.debug("an answer could not be sent: %s", error)
 
@@ -307,7 +307,7 @@ class Receiver:
             self._counts[reason if reason == "malformed" else f"refused:{reason}"] += 1
         try:
             query.reply_err(pack_refusal(reason, message))
-            query.drop()
+            _finish(query)
         except Exception as error:
             log.debug("a refusal could not be sent: %s", error)
 
@@ -321,7 +321,7 @@ class Receiver:
                     self._unwanted.append(token)
             if arrival is not None:
                 self._alarms.at(0, arrival.cancel)
-        query.drop()
+        _finish(query)
 
     def _serve(self) -> None:
         while (arrival := self._next()) is not None:
@@ -340,3 +340,8 @@ class Receiver:
             while not self._waiting and not self._stopping:
                 self._wake.wait()
             return None if self._stopping else self._waiting.popleft()
+
+
+def _finish(query: Any) -> None:
+    """No more answers to *query* come (its type does not tell what ``drop`` returns)."""
+    query.drop()

@@ -107,7 +107,7 @@ def peer_of(session: zenoh.Session) -> str | None:
     return None
 
 
-def close(session: zenoh.Session) -> None:
+def close(session: Any) -> None:
     """Closes a session; never raises. Not from a callback of that session: it would wait for it."""
     with suppress(Exception):
         session.close()
