@@ -46,13 +46,14 @@ class Fairness:
         shares = self._shares
         own = shares[model][0] if model in shares else 1.0
         local = self._seat.local
+        settings = self._seat.settings
         gap = 0.0
         for other in local.residents():
             known = shares.get(other)
             if known is None or other == model or now_ns - known[2] > _FRESH_NS:
                 continue
-            behind = own - known[0]
-            if behind > 0.02:
+            behind = min(own, settings.fair_share) - known[0]
+            if behind > 0.0:
                 cost = local.cost_ns(other, known[1])
-                gap = max(gap, cost * min(2.0, behind * self._seat.settings.fairness))
+                gap = max(gap, cost * min(2.0, behind * settings.fairness))
         return int(gap)

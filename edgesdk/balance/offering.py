@@ -146,7 +146,8 @@ class Offering:
         left = group.deadline_ns - now_ns
         settings = self._seat.settings
         strain = max(0.0, self._seat.local.utilisation() - 0.8) * settings.strain
-        headroom = int(left * (settings.headroom + strain))
+        hurry = min(1.0, left / settings.ample_ns)
+        headroom = int(left * (settings.headroom * hurry + strain))
         self._fairness.heard(
             group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
         )
@@ -187,12 +188,15 @@ class Offering:
             self._fall_back(task, now_ns)
             return
         links = self._links
-        spent = seat.spent(now_ns)
+        # The less time is left, the less is known of where there is room, and the more asking pays.
+        hurry = min(1.0, (group.deadline_ns - now_ns) / settings.ample_ns)
+        spent = seat.spent(now_ns) * hurry
         if spent > 0.8 and task.rounds > (1 if spent < 1.0 else 0):
             self._fall_back(task, now_ns)
             return
         quotes = settings.quotes if task.rounds and spent < 0.6 else settings.first_quotes
-        doubt = max(0.0, settings.doubt - settings.doubt_less * task.rounds)
+        # Backlogs are old news: they rule a peer out only where asking in vain is dear.
+        doubt = settings.doubt * spent
         peers, blocked = self._candidates.draw(group, task.tried, quotes, now_ns, doubt)
         if not peers and not blocked:
             self._fall_back(task, now_ns)
@@ -519,9 +523,11 @@ class Offering:
         if self._run_here(group, self._fairness.gap_ns(group.model, now_ns), now_ns):
             self._refund(task)
             del self._tasks[group.id]
-        elif task.deferrals < settings.deferrals and now_ns + settings.defer_ns < group.deadline_ns:
+            return
+        wait = min(settings.defer_ns, (group.deadline_ns - now_ns) // 6)
+        if task.deferrals < settings.deferrals and wait > MS:
             task.deferrals += 1
-            self._seat.timers.at(now_ns + settings.defer_ns, self._retry, (task, task.step))
+            self._seat.timers.at(now_ns + wait, self._retry, (task, task.step))
         else:
             self._drop(task, now_ns)
 

@@ -26,6 +26,8 @@ class Settings:
     # Choice.
     headroom: float = 0.3
     """Share of the time left that a local end leaves free, so that later groups find room."""
+    ample_ns: int = 800 * MS
+    """Time left that counts as ample; with less, headroom shrinks in proportion."""
     strain: float = 1.0
     """Added to the headroom for each unit of utilisation above 0.8: who is always busy is wanted
     by groups that have no choice."""
@@ -36,17 +38,16 @@ class Settings:
     quotes: int = 2
     """Peers asked at once from the second round on."""
     rounds: int = 4
-    deferrals: int = 2
+    deferrals: int = 4
     defer_ns: int = 80 * MS
     flexibility: float = 3.0
     """Exponent of a peer's number of residents in its weight: prefer the least flexible."""
     idleness: float = 3.0
     """Exponent of a peer's idle share in its weight. Backlogs are old news after a second; who is
     idle on average stays so."""
-    doubt: float = 0.5
-    """Share of a peer's presumed backlog that rules it out at first; *doubt_less* with each
-    round."""
-    doubt_less: float = 0.0
+    doubt: float = 0.6
+    """Share of a peer's presumed backlog that rules it out when the control budget is used up;
+    less while it is not."""
     budget: float = 4200.0
     """Bytes a second that this node may send over the control plane. What would exceed it is
     first second opinions, then further rounds of offers."""
@@ -82,8 +83,10 @@ class Settings:
     placement_ns: int = 2 * SECOND
     placement_below: float = 0.7
 
-    fairness: float = 4.0
-    """How strongly a model that fares worse than another is preferred; 0 = not at all."""
+    fair_share: float = 0.6
+    """A model of whose items less than this is served gets room from those that fare better."""
+    fairness: float = 8.0
+    """How much room, for each unit that it lacks: 0 = none."""
 
     reservations_a_peer: int = 64
     known: int = 2048
