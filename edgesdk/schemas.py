@@ -36,6 +36,7 @@ DOCUMENTS = {
     "sim": "edgesdk.sim.documents:SimDocument",
     "profile": "edgesdk.profiling.document:Profile",
     "plan-what-if": "edgesdk.planner.what_if_document:WhatIfDocument",
+    "manage": "edgesdk.provision.document:ManageDocument",
     "sim-day": "edgesdk.sim.day_report:DayDocument",
     "plan": "edgesdk.planner.documents:PlanDocument",
     "plan-paper": "edgesdk.planner.documents:PaperDocument",

@@ -38,6 +38,7 @@ ALLOWED = {
     "web": BASE | {"snapshot", "listen"},
     "balance": {"errors", "core"},
     "planner": BASE,
+    "provision": BASE | {"cluster", "config", "planner", "runtime"},
     "profiling": BASE | {"capture", "config", "graph", "inference", "models", "planner", "runtime"},
     "sim": {"errors", "core", "durations", "records", "balance", "planner"},
     "cluster": BASE

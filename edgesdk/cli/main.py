@@ -40,6 +40,7 @@ _COMMANDS = {
     "graph": _Command("edgesdk.cli.graph", "Show an application's graph, and what is shared."),
     "cluster": _Command("edgesdk.cli.cluster", "Make a cluster, give and take bundles, watch it."),
     "plan": _Command("edgesdk.cli.plan", "Which machine runs which stream, at the least cost."),
+    "manage": _Command("edgesdk.cli.manage", "Carry a plan out, watch, migrate, scale."),
     "profile": _Command("edgesdk.cli.profile", "Measure what applications need."),
     "doctor": _Command("edgesdk.cli.doctor", "What works on this machine; why the rest does not."),
     "sim": _Command("edgesdk.cli.sim", "Simulate a cluster of cameras, policy beside policy."),
@@ -47,7 +48,7 @@ _COMMANDS = {
 }
 
 # A signal is their normal end: from the first moment it only asks them to stop.
-_RUN_UNTIL_STOPPED = ("demo", "run", "agent")
+_RUN_UNTIL_STOPPED = ("demo", "run", "agent", "manage")
 
 
 def _version(wanted: bool) -> None:

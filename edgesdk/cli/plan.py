@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from edgesdk.planner.plan import Plan
+    from edgesdk.planner.plan_entries import PlanInput
     from edgesdk.planner.plan_file import Estimate
     from edgesdk.planner.problem import Problem
 
@@ -232,6 +233,15 @@ def _what_if(file: Path, problem: Problem, plot: Path | None, as_json: bool) -> 
         as_json=as_json,
         told=told,
     )
+
+
+def problem_and_input(file: Path) -> tuple[Problem, PlanInput]:
+    """What *file*, of the planner's own form, states. Raises ConfigError."""
+    from edgesdk.planner.plan_file import problem_of, read_plan_input
+
+    text = _text(file)
+    given = read_plan_input(text, file=str(file), form="json" if _is_json(file, text) else "toml")
+    return problem_of(given, estimate=lambda *a: _estimate(file.parent, *a)), given
 
 
 def _is_json(file: Path, text: str) -> bool:

@@ -71,12 +71,16 @@ class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True):
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``[streams.NAME]``: *count* streams that need the same.
 
-    One needs ``needs + fps * needs_per_fps``, or what the test run in *profile* says.
+    One needs ``needs + fps * needs_per_fps``, or what the test run in *profile* says. To carry the
+    plan out it has to be said what runs, *app*, and on which *cameras*: a URI by name, *count* of
+    them.
     """
 
     count: Count
     fps: Positive | None = None
-    program: Words = ""
+    program: Annotated[str, msgspec.Meta(max_length=4096, description="a text")] = ""
+    app: Annotated[str, msgspec.Meta(max_length=4096, description='"FILE.py:NAME"')] = ""
+    cameras: dict[Name, Words] = {}
     resolution: Size | None = None
     place: Name | None = None
     needs: Amounts = {}

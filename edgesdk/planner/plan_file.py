@@ -265,6 +265,9 @@ def _look_at_stream(name: str, stream: dict[str, Any], tables: _Tables, mistakes
             mistakes.add(at, f"[streams.{name}] has {key} and no fps: expected fps")
     if stream.get("profile") and "resolution" not in stream:
         mistakes.add(at, f"[streams.{name}] has profile and no resolution: expected resolution")
+    cameras = stream.get("cameras")
+    if isinstance(cameras, dict) and cameras and len(cameras) != stream.get("count"):
+        mistakes.add_value((*at, "count"), stream.get("count"), f"{len(cameras)}, one a camera")
     machines = [*tables.names("machines")]
     machines += [
         f"{m}@{r}" for m, entry in tables.named("machines") for r in entry.get("regions") or ()

@@ -1,0 +1,194 @@
+"""Rented machines, through apache-libcloud: EC2 and what else it brings.
+
+A machine is told by cloud-init, in its user data, to install edgesdk and to run an agent with a
+node bundle: whoever can read its user data can be this node, and no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgesdk.cluster.authority import Authority
+from edgesdk.errors import ProviderError
+from edgesdk.provision.provider import Host
+
+__all__ = ["CloudMachines", "cloud_init"]
+
+_PORT = 7440
+
+
+class CloudMachines:
+    """Machines of a libcloud *driver*, told from others by *prefix* in their names.
+
+    kinds: the cloud's size (its id or name) by type. image: the image's id. authority: makes each
+    machine its bundle. seeds: members that it knocks at. options: passed to ``create_node``.
+    answers: whether an agent is up at an address.
+    """
+
+    name = "cloud"
+    spends = True
+
+    def __init__(
+        self,
+        driver: Any,
+        *,
+        kinds: Mapping[str, str],
+        image: str,
+        authority: Authority,
+        folder: Path,
+        seeds: tuple[str, ...] = (),
+        prefix: str = "edgesdk",
+        options: Mapping[str, Any] | None = None,
+        answers: Callable[[tuple[str, int]], bool] = lambda address: True,
+    ) -> None:
+        self._driver = driver
+        self._kinds = dict(kinds)
+        self._authority = authority
+        self._folder = folder
+        self._seeds = seeds
+        self._prefix = prefix
+        self._options = dict(options or {})
+        self._answers = answers
+        self._sizes = self._by_name("sizes", driver.list_sizes)
+        self._image = self._pick("image", image, self._by_name("images", driver.list_images))
+        for size in kinds.values():
+            self._pick("size", size, self._sizes)
+        self._started: dict[str, str] = {}
+        self._ready: set[str] = set()
+        self._next = 1
+
+    def prices(self) -> dict[str, float]:
+        """Dollars an hour by type, as the driver says; those without a price are absent."""
+        found = {}
+        for kind, size in self._kinds.items():
+            price = self._sizes[size].price
+            if price:
+                found[kind] = float(price)
+        return found
+
+    def hosts(self) -> Mapping[str, Host]:
+        hosts = {}
+        for node in self._call("list_nodes", self._driver.list_nodes):
+            if not str(node.name).startswith(f"{self._prefix}-"):
+                continue
+            kind, _, _ = str(node.name).removeprefix(f"{self._prefix}-").rpartition("-")
+            if kind not in self._kinds:
+                continue
+            hosts[node.name] = self._host(node, kind)
+        for name, kind in self._started.items():
+            if name not in hosts:
+                hosts[name] = Host(name, kind, "gone", None, "the cloud does not list it any more")
+        return hosts
+
+    def start(self, kind: str) -> str:
+        if kind not in self._kinds:
+            raise ProviderError(f"cloud: no size for machines of type {kind}")
+        taken = {node.name for node in self._call("list_nodes", self._driver.list_nodes)}
+        while (name := f"{self._prefix}-{kind}-{self._next}") in taken:
+            self._next += 1
+        self._next += 1
+        node_id = name.replace(".", "-")
+        bundle = self._folder / f"{node_id}.bundle"
+        if not bundle.exists():
+            self._authority.add(node_id, out=bundle)
+        options = {**self._options, "ex_userdata": cloud_init(bundle.read_text(), self._seeds)}
+        self._call(
+            "create_node",
+            lambda: self._driver.create_node(
+                name=name, size=self._sizes[self._kinds[kind]], image=self._image, **options
+            ),
+        )
+        self._started[name] = kind
+        return name
+
+    def stop(self, machine: str) -> None:
+        for node in self._call("list_nodes", self._driver.list_nodes):
+            if node.name == machine:
+                self._call("destroy_node", partial(self._driver.destroy_node, node))
+        self._started.pop(machine, None)
+
+    def close(self) -> None:
+        """Rented machines stay: they are work under way."""
+
+    def _host(self, node: Any, kind: str) -> Host:
+        state = str(node.state).lower()
+        if state in ("terminated", "stopped", "error"):
+            return Host(node.name, kind, "gone", None, f"the cloud says it is {state}")
+        addresses = [*node.public_ips, *node.private_ips]
+        address = (str(addresses[0]), _PORT) if addresses else None
+        runs = node.name not in self._ready and address is not None and state == "running"
+        if runs and address is not None and self._answers(address):
+            self._ready.add(node.name)
+        ready = node.name in self._ready
+        return Host(node.name, kind, "ready" if ready else "booting", address)
+
+    def _by_name(self, what: str, listed: Callable[[], Any]) -> dict[str, Any]:
+        found = {}
+        for one in self._call(what, listed):
+            found[str(one.name)] = one
+            found[str(one.id)] = one
+        return found
+
+    def _pick(self, what: str, wanted: str, known: Mapping[str, Any]) -> Any:
+        if wanted not in known:
+            names = ", ".join(sorted(known)[:12])
+            raise ProviderError(f"cloud: no {what} {wanted!r}; there are {names}")
+        return known[wanted]
+
+    def _call(self, what: str, function: Callable[[], Any]) -> Any:
+        # Drivers raise whatever their cloud's API and the network give them.
+        try:
+            return function()
+        except Exception as error:
+            raise ProviderError(f"cloud: {what}: {error}") from error
+
+
+def cloud_init(bundle: str, seeds: tuple[str, ...]) -> str:
+    """User data that makes a machine a node: edgesdk in a venv, the bundle, a unit.
+
+    JSON is YAML, so the document needs no YAML library and no escaping of the bundle.
+    """
+    config = (
+        'schema = 1\n[node]\nstate = "/var/lib/edgesdk"\ncache = "/var/cache/edgesdk"\n'
+        f'[cluster]\nbundle = "/etc/edgesdk/node.bundle"\nlisten = "0.0.0.0:{_PORT}"\n'
+        f"seeds = {json.dumps(list(seeds))}\ndiscovery = false\n"
+    )
+    unit = (
+        "[Unit]\nAfter=network-online.target\nWants=network-online.target\n"
+        "[Service]\nType=notify\nExecStart=/opt/edgesdk/bin/edgesdk agent "
+        "--config /etc/edgesdk/node.toml\nExecReload=kill -HUP $MAINPID\nRestart=always\n"
+        "StateDirectory=edgesdk\nCacheDirectory=edgesdk\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    document = {
+        "write_files": [
+            {"path": "/etc/edgesdk/node.bundle", "permissions": "0600", "content": bundle},
+            {"path": "/etc/edgesdk/node.toml", "permissions": "0600", "content": config},
+            {"path": "/etc/systemd/system/edgesdk-agent.service", "content": unit},
+        ],
+        "runcmd": [
+            ["python3", "-m", "venv", "/opt/edgesdk"],
+            ["/opt/edgesdk/bin/pip", "install", "edgesdk[cluster,openvino,onnx]"],
+            ["systemctl", "enable", "--now", "edgesdk-agent"],
+        ],
+    }
+    return "#cloud-config\n" + json.dumps(document, indent=1) + "\n"
+
+
+def open_driver(name: str, key: str, secret: str, region: str | None) -> Any:
+    """libcloud's compute driver of this name. Raises ProviderError."""
+    try:
+        from libcloud.compute.providers import get_driver
+    except ModuleNotFoundError:
+        raise ProviderError("cloud: pip install 'edgesdk[cloud]' brings apache-libcloud") from None
+    if not key:
+        raise ProviderError("cloud: EDGESDK_CLOUD_KEY (and _SECRET) must hold the cloud's keys")
+    try:
+        kind = get_driver(name.lower())
+        words = {} if region is None else {"region": region}
+        return kind(key, secret, **words) if secret else kind(key, **words)
+    except Exception as error:
+        raise ProviderError(f"cloud: driver {name}: {error}") from error

@@ -1,0 +1,139 @@
+"""Agents as processes of this machine: for tests, and sites of one box."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgesdk.cluster.administration import administer
+from edgesdk.cluster.authority import Authority
+from edgesdk.cluster.identity import Identity
+from edgesdk.errors import EdgeError, ProviderError
+from edgesdk.provision.provider import Host
+
+__all__ = ["LocalProcesses"]
+
+_START = (
+    "import sys; sys.path = [p for p in sys.path if p];"
+    "sys.argv = ['edgesdk', 'agent', *sys.argv[1:]];"
+    "from edgesdk.cli.entry import main; main()"
+)
+_END_S = 5.0
+
+
+class LocalProcesses:
+    """Agents in folders below *folder*, in a cluster made for the occasion, on loopback.
+
+    They end with this process (:meth:`close`). limits: how many of each type at most.
+    """
+
+    name = "local"
+    spends = False
+
+    def __init__(self, folder: Path, limits: Mapping[str, int | None]) -> None:
+        self._folder = folder
+        self._limits = dict(limits)
+        authority = folder / "cluster"
+        self._authority = (
+            Authority(authority) if authority.exists() else Authority.create(authority, "local")
+        )
+        self.operator = Identity.load(self._authority.operator_bundle)
+        self._hosts: dict[str, Host] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._next = 1 + max((int(f.name[2:]) for f in folder.glob("n-[0-9]*")), default=0)
+
+    def hosts(self) -> Mapping[str, Host]:
+        for name, host in self._hosts.items():
+            process = self._processes.get(name)
+            if process is not None and process.poll() is not None and host.state != "gone":
+                reason = f"its process ended with code {process.returncode}"
+                self._hosts[name] = Host(name, host.kind, "gone", None, reason)
+            elif host.state == "booting" and self._answers(host):
+                self._hosts[name] = Host(name, host.kind, "ready", host.address)
+        return dict(self._hosts)
+
+    def start(self, kind: str) -> str:
+        running = sum(1 for h in self._hosts.values() if h.kind == kind and h.state != "gone")
+        limit = self._limits.get(kind)
+        if limit is not None and running >= limit:
+            raise ProviderError(
+                f"local: there are {running} machines of type {kind}: no more may be"
+            )
+        name = f"n-{self._next}"
+        self._next += 1
+        folder = self._folder / name
+        folder.mkdir(parents=True)
+        port = _free_port()
+        self._authority.add(name, out=folder / "node.bundle")
+        (folder / "node.toml").write_text(
+            f'schema = 1\n[node]\nname = "{name}"\nstate = "state"\n'
+            f'[cluster]\nbundle = "node.bundle"\nlisten = "127.0.0.1:{port}"\n'
+            f"seeds = [{', '.join(self._seeds())}]\ndiscovery = false\n"
+        )
+        with (folder / "log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [
+                    *(sys.executable, "-c", _START),
+                    *(
+                        "--config",
+                        str(folder / "node.toml"),
+                        "--out",
+                        str(folder / "results.jsonl"),
+                    ),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        self._hosts[name] = Host(name, kind, "booting", ("127.0.0.1", port))
+        return name
+
+    def stop(self, machine: str) -> None:
+        process = self._processes.pop(machine, None)
+        self._hosts.pop(machine, None)
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        for name in list(self._processes):
+            self.stop(name)
+
+    def pid(self, machine: str) -> int:
+        return self._processes[machine].pid
+
+    def _seeds(self) -> list[str]:
+        known = [h.address for h in self._hosts.values() if h.state != "gone" and h.address]
+        return [f'"{host}:{port}"' for host, port in known[:3]]
+
+    def _answers(self, host: Host) -> bool:
+        assert host.address is not None
+        try:
+            answer: Any = administer(self.operator, host.address, "who", {}, timeout=2.0)
+        except EdgeError:
+            return False
+        return bool(answer)
+
+
+def _free_port() -> int:
+    """A port that nobody has now, nor the one after it."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                two.bind(("127.0.0.1", port + 1))
+                return port
