@@ -9,6 +9,7 @@ that no resource runs out before the others.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +23,17 @@ __all__ = ["align", "align_cheapest"]
 
 Ints = NDArray[np.int64]
 
-_MOST_STEPS = 20_000  # of one item each; beyond, columns are the better way
+_MOST_STEPS = 12_000  # of one item each; beyond, columns are the better way
 _MOST_CELLS = 30_000_000
 _INFLATED = (0.0, 0.003, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3)
 
 
-def align(items: Items, mix: Ints, order: str = "largest") -> Packed | None:
+def align(
+    items: Items, mix: Ints, expired: Callable[[], bool], order: str = "largest"
+) -> Packed | None:
     """Items one by one into *mix* machines of each type, those that fit none left over.
 
-    None where there are too many, or rules that this does not know (loads, apart).
+    None where there are too many, or rules that this does not know (loads, apart), or time is up.
     """
     size = int(mix.sum())
     steps = int(items.demand.sum())
@@ -44,6 +47,8 @@ def align(items: Items, mix: Ints, order: str = "largest") -> Packed | None:
     scale = 1.0 / np.maximum(1, np.maximum(total, mix @ items.room))
     over = np.zeros(items.kinds, np.int64)
     for item in np.argsort(-ORDERS[order](items), kind="stable"):
+        if expired():
+            return None
         most = items.most[kinds, item]
         need = items.need[0][item] if needs is None else needs[kinds, item]
         for placed in range(int(items.demand[item])):
@@ -65,15 +70,17 @@ def align(items: Items, mix: Ints, order: str = "largest") -> Packed | None:
     return Packed(patterns, over, items.cost(patterns), "aligned")
 
 
-def align_cheapest(items: Items, cuts: list[Cut], *, seconds: float) -> Packed | None:
+def align_cheapest(
+    items: Items, cuts: list[Cut], expired: Callable[[], bool]
+) -> Packed | None:
     """The cheapest mix under *cuts* into which all can be aligned, cuts inflated until it does."""
     for inflated in _INFLATED:
         tighter = [Cut(cut.holds, cut.value * (1 + inflated)) for cut in cuts]
-        mix = best_mix(items, tighter, seconds=seconds)
-        if mix is None:
+        mix = best_mix(items, tighter, seconds=0.5)
+        if mix is None or expired():
             return None
         for order in ("largest", "sum", "product"):
-            packed = align(items, mix.machines, order)
+            packed = align(items, mix.machines, expired, order)
             if packed is None:
                 return None
             if packed.whole:

@@ -54,9 +54,11 @@ def pack_mix(
         return Answer(None, fixed.cuts)
     if fixed.lacking > 1e-6:
         return Answer(None, [])
-    best = align(items, mix)
+    best = align(items, mix, lambda: left() <= 0)
     if best is not None and best.whole:
         return Answer(best, [])
+    if best is not None:
+        fixed.add(best.patterns)
     best = None
     for attempt in range(attempts):
         rounded = floored(items, fixed.amounts_of(), limit=mix)

@@ -83,11 +83,12 @@ class _Search:
             if (mix := best_mix(items, self._cuts, seconds=1.0)) is not None:
                 self._raise_bound(mix.bound, cuts_only=True)
         self._offer(best_first_fit(items, quick=True))
+        if items.kinds <= _MANY_KINDS and not self._proven():
+            self._offer(best_first_fit(items))  # however little time there is
         if not self._done():
             with contextlib.suppress(ImportError):
-                self._offer(align_cheapest(items, self._cuts, seconds=max(0.1, self._left() / 10)))
-        if not self._done():
-            self._offer(best_first_fit(items, quick=items.kinds > _MANY_KINDS))
+                end = self._clock() + self._left() / 4
+                self._offer(align_cheapest(items, self._cuts, lambda: self._clock() > end))
         if not self._done() and items.kinds <= _MANY_KINDS:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
@@ -163,8 +164,9 @@ class _Search:
         return self._end - self._clock()
 
     def _done(self) -> bool:
-        if self._left() <= 0:
-            return True
+        return self._left() <= 0 or self._proven()
+
+    def _proven(self) -> bool:
         best = self._best
         return best is not None and best.microusd - self._bound <= self._gap * best.microusd
 
