@@ -33,11 +33,15 @@ _MAX_FAILURES = 256
 
 
 class Failure(NamedTuple):
-    """The last handshake with an address that failed. at_ns: CLOCK_MONOTONIC."""
+    """The last handshake with an address that failed.
+
+    at_ns: CLOCK_MONOTONIC. dialled: this node began it; else somebody else knocked here.
+    """
 
     address: Address
     error: PeerError
     at_ns: int
+    dialled: bool
 
 
 class Control:
@@ -328,12 +332,15 @@ class Control:
             if event.dialled:
                 self._dialling.failed(event.address, event.error.cause, now)
             before = self._failures.pop(event.address, None)
-            self._failures[event.address] = Failure(event.address, event.error, now)
-            while len(self._failures) > _MAX_FAILURES:
-                del self._failures[next(iter(self._failures))]
+            self._failures[event.address] = Failure(event.address, event.error, now, event.dialled)
+            if len(self._failures) > _MAX_FAILURES:
+                # Whoever floods does not push out what became of the seeds.
+                knocked = (a for a, f in self._failures.items() if not f.dialled)
+                del self._failures[next(knocked, next(iter(self._failures)))]
         if before is None or before.error.cause != event.error.cause:
             host, port = event.address
-            _log.info("no association with %s:%d: %s", host, port, event.error)
+            level = logging.INFO if event.dialled else logging.DEBUG
+            _log.log(level, "no association with %s:%d: %s", host, port, event.error)
 
 
 def parse_address(text: str) -> Address:

@@ -33,7 +33,8 @@ class Peer:
 class Limits:
     """Bounds and times of the control plane; nanoseconds.
 
-    silence_ns: a peer not heard for so long has left; it is pinged from keepalive_ns on. doubt_ns:
+    silence_ns: a peer not heard for so long has left; it is pinged from keepalive_ns on; both are
+    twelve times as long for a peer that neither sent nor was sent a message for idle_ns. doubt_ns:
     how long a peer may take to answer after a hint that nobody listens there. handshake_ns and
     first_answer_ns: how long a handshake may take, and how long nobody may answer. resend_ns: when
     its flight is sent again for the first time.
@@ -46,6 +47,7 @@ class Limits:
     first_answer_ns: int = 1500 * _MS
     keepalive_ns: int = 5 * _SECOND
     silence_ns: int = 12 * _SECOND
+    idle_ns: int = 30 * _SECOND
     doubt_ns: int = 60 * _MS
     resend_ns: int = 150 * _MS
 

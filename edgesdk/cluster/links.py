@@ -30,6 +30,9 @@ _RECORD_OVERHEAD = 37
 MAX_MESSAGE = records.MAX_DATAGRAM - _RECORD_OVERHEAD
 """Bytes that one message has at most."""
 
+# Pings of idle peers must not cost more than the balancing itself: a node may know hundreds.
+_IDLE_PATIENCE = 12
+
 _WORTH_REDIALLING = {"silent", "not listening", "restarted", "protocol"}
 
 
@@ -39,6 +42,7 @@ class _Link:
     association: Association
     number: int
     heard_ns: int
+    used_ns: int
     flight: list[bytes]  # the handshake's last, until it is known to have come
     peer: Peer | None = None
     was: Peer | None = None  # of the association that this one replaced
@@ -93,7 +97,7 @@ class Links:
             return False
         if len(data) > MAX_MESSAGE:
             raise ValueError(f"a message of {len(data)} bytes: over {MAX_MESSAGE}")
-        self._links.move_to_end(link.address)
+        self._use(link, now_ns)
         return self._say(link, data, now_ns)
 
     def received(self, address: Address, datagram: bytes, now_ns: int) -> None:
@@ -148,6 +152,7 @@ class Links:
         """This node itself was held up for so long: nobody was silent meanwhile but itself."""
         for link in self._links.values():
             link.heard_ns += late_ns
+            link.used_ns += late_ns
             link.doubt_ns += late_ns if link.doubt_ns else 0
         self.handshakes.excuse(late_ns)
 
@@ -207,7 +212,7 @@ class Links:
         assert subject is not None
         if subject.number == self.identity.number:
             return self.handshakes.met_itself(address)
-        link = _Link(address, association, subject.number, now_ns, flight)
+        link = _Link(address, association, subject.number, now_ns, now_ns, flight)
         old = self._links.get(address)
         if old is not None and old.number == link.number:
             del self._links[address]
@@ -221,10 +226,14 @@ class Links:
             self._drop(next(iter(self._links.values())), "evicted", now_ns)
         return self._greet(link, now_ns)
 
+    def _use(self, link: _Link, now_ns: int) -> None:
+        link.used_ns = now_ns
+        self._links.move_to_end(link.address)
+
     def _take(self, link: _Link, data: bytes, now_ns: int) -> None:
         if not data or data[0] < 0x80:
             if data and link.peer is not None and link.peer.role == "node":
-                self._links.move_to_end(link.address)
+                self._use(link, now_ns)
                 self.out.events.append(Said(link.peer, data))
             else:
                 self.out.count("early")
@@ -307,14 +316,16 @@ class Links:
     def _tick_link(self, link: _Link, now_ns: int) -> bool:
         """Returns whether the link needs looking at soon."""
         limits = self._limits
+        patience = _IDLE_PATIENCE if now_ns - link.used_ns > limits.idle_ns else 1
+        keepalive_ns = limits.keepalive_ns * patience
         silent = now_ns - link.heard_ns
         if link.doubt_ns and now_ns >= link.doubt_ns:
             self._drop(link, link.doubt, now_ns)
             return True
-        if silent > limits.silence_ns:
+        if silent > limits.silence_ns * patience:
             self._drop(link, "silent", now_ns)
             return True
-        if silent > limits.keepalive_ns and now_ns - link.pinged_ns > limits.keepalive_ns // 4:
+        if silent > keepalive_ns and now_ns - link.pinged_ns > keepalive_ns // 4:
             self._ping(link, now_ns)
         if not link.greeted and link.greetings < 6:
             if now_ns - link.greeting_ns > (100 * _MS) << link.greetings:

@@ -121,12 +121,27 @@ def test_a_held_up_node_takes_nobody_for_silent(identities):
     wire = Wire(*identities[:2])
     wire.dial(0, 1)
     wire.run()
-    wire.now += 60_000_000_000
-    wire.ends[0].excuse(60_000_000_000)
+    wire.now += 20_000_000_000
+    wire.ends[0].excuse(20_000_000_000)
     wire.ends[0].tick(wire.now)
     assert wire.names(0) == {"two"}
     wire.ends[1].tick(wire.now)
     assert wire.names(1) == set()
+
+
+def test_idle_peers_are_pinged_seldom_and_those_in_use_soon_missed(identities):
+    wire = Wire(*identities[:2])
+    wire.dial(0, 1)
+    wire.run()
+    wire.wait(60_000)
+    before = wire.crossed
+    wire.wait(240_000)
+    assert 2 <= wire.crossed - before <= 16
+    assert wire.names(0) == {"two"}
+    assert hear(wire, 0, 1, b"\x01") == [b"\x01"]
+    wire.now += 13_000_000_000
+    wire.ends[0].tick(wire.now)
+    assert wire.names(0) == set()
 
 
 def test_a_handshakes_first_flight_fits_one_datagram(identities):
