@@ -189,7 +189,7 @@ class Offering:
             return
         links = self._links
         # The less time is left, the less is known of where there is room, and the more asking pays.
-        hurry = min(1.0, (group.deadline_ns - now_ns) / settings.ample_ns)
+        hurry = max(0.5, min(1.0, (group.deadline_ns - now_ns) / settings.ample_ns))
         spent = seat.spent(now_ns) * hurry
         if spent > 0.8 and task.rounds > (1 if spent < 1.0 else 0):
             self._fall_back(task, now_ns)

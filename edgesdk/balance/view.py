@@ -87,10 +87,11 @@ class View:
         if heard is not None:
             peer.keys = heard.keys
         self.members[number] = peer
-        if len(self.watched) < seat.settings.view:
-            share = sum(1 for p in self.watched.values() if p.link == SAME_SITE)
-            if link == CROSS_SITE or share < max(1, seat.settings.same_site * seat.settings.view):
-                self._watch(peer, now_ns)
+        # Places for both kinds are kept until it is known who else is there (_tend).
+        here = round(seat.settings.same_site * seat.settings.view)
+        room = here if link == SAME_SITE else seat.settings.view - here
+        if sum(1 for p in self.watched.values() if p.link == link) < room:
+            self._watch(peer, now_ns)
         return peer
 
     def leave(self, number: int, now_ns: int) -> Peer | None:
