@@ -52,6 +52,7 @@ class _Link:
     pinged_ns: int = 0
     doubt_ns: int = 0
     doubt: str = ""
+    doubted_ns: int = -_SECOND
 
 
 class Links:
@@ -134,7 +135,9 @@ class Links:
             error = PeerError("nothing listens there", cause="not listening")
             self.handshakes.refuse(address, error)
         link = self._links.get(address)
-        if link is not None and not link.doubt_ns:
+        # Seldom, or whoever forges hints would have us send more than they do.
+        if link is not None and now_ns >= link.doubted_ns + _SECOND:
+            link.doubted_ns = now_ns
             link.doubt_ns, link.doubt = now_ns + self._limits.doubt_ns, reason
             self._ping(link, now_ns)
 

@@ -112,6 +112,8 @@ def test_a_forged_alert_makes_a_node_ask_its_peer_and_no_more(identities):
         wire.ends[0].received(wire.address(1), records.no_association_alert(), wire.now)
     assert len(wire.ends[0].out.outgoing) == 1
     wire.run()
+    wire.ends[0].received(wire.address(1), records.no_association_alert(), wire.now)
+    assert wire.ends[0].out.outgoing == []
     wire.wait(300)
     assert wire.names(0) == {"two"}
     assert wire.events(0, Left) == []
