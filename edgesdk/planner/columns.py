@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgesdk.planner.bounds import Cut, cut_bound
 from edgesdk.planner.exact_pricing import ExactPricer
+from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items, Pattern, as_pattern
 from edgesdk.planner.pricing import Pricer
 
@@ -72,10 +73,7 @@ class Columns:
 
     def _master(self) -> Any:
         items, highspy = self._items, self._highspy
-        highs = highspy.Highs()
-        highs.silent()
-        highs.setOptionValue("threads", 1)
-        highs.setOptionValue("presolve", "off")
+        highs = new_highs(presolve="off")
         for count in items.demand:
             highs.addRow(float(count), highspy.kHighsInf, 0, np.zeros(0, np.int32), np.zeros(0))
         for kind in self._limited:

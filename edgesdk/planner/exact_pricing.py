@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import Items
 from edgesdk.planner.pricing import Priced
 
@@ -22,11 +23,7 @@ class ExactPricer:
         import highspy
 
         self._items, self._kind = items, kind
-        highs: Any = highspy.Highs()
-        highs.silent()
-        highs.setOptionValue("threads", 1)
-        highs.setOptionValue("mip_rel_gap", 1e-7)
-        highs.setOptionValue("mip_abs_gap", 1e-9)
+        highs = new_highs(mip_rel_gap=1e-7, mip_abs_gap=1e-9)
         need, room, most = items.need[kind], items.room[kind], items.most[kind]
         kinds, groups = items.kinds, items.loads.shape[0]
         scale = np.maximum(room, 1).astype(float)

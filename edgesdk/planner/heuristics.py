@@ -39,7 +39,8 @@ class Packed:
 def sizes(items: Items) -> Floats:
     """Each kind's needs as shares of the roomiest machine's, shape (kinds, resources)."""
     largest = np.maximum(items.room.max(axis=0), 1)
-    return items.need[0] / largest
+    shares: Floats = items.need[0] / largest
+    return shares
 
 
 def _deviation(items: Items) -> Floats:
@@ -149,8 +150,8 @@ class _Stacks:
         if items.apart[item].any():
             blocked = (self.counts[start:end][:, items.apart[item]] > 0).any(axis=1)
             fit[blocked] = 0
-        fit = np.maximum(fit, 0)
-        return fit.astype(np.int64)
+        found: Ints = np.maximum(fit, 0).astype(np.int64)
+        return found
 
     def put(self, row: int, item: int, each: int) -> None:
         items = self._items
@@ -225,10 +226,10 @@ def first_fit(
             need -= each * times
         waiting[item] = need
     patterns: Counter[Pattern] = Counter()
-    for row in range(stacks.size):
-        if stacks.times[row]:
-            pattern = as_pattern(int(stacks.kind[row]), stacks.counts[row])
-            patterns[pattern] += int(stacks.times[row])
+    for stack in range(stacks.size):
+        if stacks.times[stack]:
+            pattern = as_pattern(int(stacks.kind[stack]), stacks.counts[stack])
+            patterns[pattern] += int(stacks.times[stack])
     return Packed(patterns, waiting, items.cost(patterns), method)
 
 

@@ -242,7 +242,8 @@ def _resource_prices(problem: Problem) -> np.ndarray[tuple[int], np.dtype[np.flo
         from edgesdk.planner.mix import unit_prices
     except ImportError:
         cheapest = np.argmin(items.price / np.maximum(1, items.room).sum(axis=1))
-        return items.price[cheapest] / np.maximum(1, items.room[cheapest]) / len(total)
+        room = np.maximum(1, items.room[cheapest])
+        return np.asarray(items.price[cheapest] / room / len(total), np.float64)
     return unit_prices(items, total)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.planner.bounds import Cut, round_up
+from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items
 
 __all__ = ["Mix", "best_mix", "resource_cuts"]
@@ -52,14 +53,9 @@ def best_mix(items: Items, cuts: Sequence[Cut], *, seconds: float, over: float =
     """
     import highspy
 
-    highs = highspy.Highs()
-    highs.silent()
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("time_limit", seconds)
-    highs.setOptionValue("mip_rel_gap", 0.0)
+    highs = new_highs(time_limit=seconds, mip_rel_gap=0.0, mip_abs_gap=0.5)
     step = items.problem.price_step()
     prices = items.price / step
-    highs.setOptionValue("mip_abs_gap", 0.5)
     types = items.types
     for kind in range(types):
         limit = float(items.limit[kind])
@@ -95,8 +91,7 @@ def unit_prices(items: Items, total: NDArray[np.float64]) -> NDArray[np.float64]
     """
     import highspy
 
-    highs = highspy.Highs()
-    highs.silent()
+    highs = new_highs()
     scale = np.maximum(1.0, items.room.max(axis=0))
     for amount in total / scale:
         highs.addRow(float(amount), highspy.kHighsInf, 0, np.zeros(0, np.int32), np.zeros(0))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items
 
 __all__ = ["Priced", "Pricer"]
@@ -104,10 +105,7 @@ class _Relaxed:
     def __init__(self, items: Items, kind: int) -> None:
         import highspy
 
-        self._highs = highspy.Highs()
-        self._highs.silent()
-        self._highs.setOptionValue("threads", 1)
-        self._highs.setOptionValue("presolve", "off")
+        self._highs = new_highs(presolve="off")
         need, room, most = items.need[kind], items.room[kind], items.most[kind]
         scale = np.maximum(room, 1).astype(np.float64)
         self._scale = scale
@@ -146,7 +144,8 @@ class _Relaxed:
         duals = np.array(self._highs.getSolution().row_dual[: self._resources])
         if len(duals) != self._resources:
             return np.zeros(self._resources)
-        return np.maximum(0.0, duals) / self._scale
+        multipliers: Floats = np.maximum(0.0, duals) / self._scale
+        return multipliers
 
 
 def _groups(items: Items) -> Ints:
@@ -209,7 +208,9 @@ class _Levels:
         """What a group that begins at *level* can add, its load paid."""
         if level >= len(groups) or groups[level] < 0:
             return 0.0
-        return max(0.0, inside[level] - float(self._items.loads[groups[level]] @ self._multipliers))
+        return max(
+            0.0, float(inside[level]) - float(self._items.loads[groups[level]] @ self._multipliers)
+        )
 
     def run(self, bound: float, wanted: int) -> Priced:
         for level in range(len(self._order)):

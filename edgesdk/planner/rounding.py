@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.planner.heuristics import Packed, best_first_fit
+from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items, Pattern
 
 __all__ = ["choose", "floored", "place"]
@@ -93,7 +94,8 @@ def place(items: Items, patterns: Sequence[Pattern], mix: Ints, *, seconds: floa
 def _weights(items: Items) -> NDArray[np.float64]:
     """What leaving out one of each kind counts: the more, the larger it is."""
     share = items.need[0] / np.maximum(1, items.room.max(axis=0))
-    return np.maximum(1.0, 100.0 * share.sum(axis=1))
+    weights: NDArray[np.float64] = np.maximum(1.0, 100.0 * share.sum(axis=1))
+    return weights
 
 
 class _Program:
@@ -111,11 +113,7 @@ class _Program:
 
         self._items, self._patterns, self._limit = items, patterns, limit
         self._slack = 0 if weights is None else items.kinds
-        highs: Any = highspy.Highs()
-        highs.silent()
-        highs.setOptionValue("threads", 1)
-        highs.setOptionValue("time_limit", max(0.05, seconds))
-        highs.setOptionValue("mip_rel_gap", 0.0)
+        highs = new_highs(time_limit=max(0.05, seconds), mip_rel_gap=0.0)
         limited = [int(kind) for kind in np.flatnonzero(limit < UNLIMITED)]
         lp: Any = highspy.HighsLp()
         lp.num_row_ = items.kinds + len(limited)

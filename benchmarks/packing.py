@@ -1,0 +1,157 @@
+"""The planner against what it should reach: optima, bounds, speed, published instances.
+
+usage: python benchmarks/packing.py [scenarios|random|large|own|incremental|vbp]... [--folder DIR]
+
+*vbp* wants a folder with SET.csv and SET/*.vbp. Times are seconds of the wall and of this process's
+CPU; on a machine that does other things the second is the one to trust.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgesdk.errors import PlanError
+from edgesdk.planner import moved_streams, repair, replan, solve, verify
+from edgesdk.planner.cam2 import builtin_scenarios, scenario_problem
+from edgesdk.planner.heuristics import best_first_fit
+from edgesdk.planner.items import make_items
+from edgesdk.planner.plan import Plan
+from edgesdk.planner.problem import Problem
+from edgesdk.planner.synthetic import large_fleet, own_vectors, random_problem
+from edgesdk.planner.vbp import read_vbp
+
+
+def timed(problem: Problem, seconds: float, gap: float = 0.0) -> tuple[Plan, str]:
+    wall, cpu = time.monotonic(), time.process_time()
+    firsts: list[float] = []
+    plan = solve(
+        problem,
+        clock=time.monotonic,
+        seconds=seconds,
+        gap=gap,
+        progress=lambda _: firsts.append(time.monotonic() - wall),
+    )
+    faults = verify(problem, plan)
+    assert not faults, faults
+    taken = f"{time.monotonic() - wall:6.2f} s wall {time.process_time() - cpu:6.2f} s cpu"
+    return plan, f"{taken}, first plan {firsts[0]:.2f} s"
+
+
+def scenarios() -> None:
+    solve(scenario_problem(builtin_scenarios(), "A"), clock=time.monotonic)  # warm
+    for name in builtin_scenarios().scenarios:
+        for every in (False, True):
+            problem = scenario_problem(builtin_scenarios(), name, all_types=every)
+            plan, taken = timed(problem, 60)
+            types = "all six" if every else "paper's"
+            print(f"{name} {types:8} ${plan.usd_per_hour:7.3f} {plan.status:9} {taken}")
+
+
+def randomly(count: int = 10_000) -> None:
+    cpu = time.process_time()
+    dearer = faulty = refused = optimal = 0
+    gaps = []
+    for seed in range(count):
+        problem = random_problem(np.random.default_rng(seed), rules=seed % 4 == 3)
+        try:
+            plan = solve(problem, clock=time.monotonic, seconds=0.2)
+        except PlanError:
+            refused += 1
+            continue
+        faulty += bool(verify(problem, plan))
+        first = best_first_fit(make_items(problem))
+        dearer += first.whole and plan.microusd > first.microusd
+        optimal += plan.status == "optimal"
+        gaps.append(plan.gap)
+    print(
+        f"{count} random problems at 0.2 s: {faulty} plans break a rule, {dearer} dearer than the "
+        f"best first fit, {optimal} proven optimal, {refused} refused, mean gap "
+        f"{np.mean(gaps):.2%}, {(time.process_time() - cpu) / count:.2f} s cpu each"
+    )
+
+
+def large() -> None:
+    for streams in (100_000, 1_000_000):
+        problem = large_fleet(np.random.default_rng(0), streams=streams)
+        plan, taken = timed(problem, 60, gap=0.0025)
+        print(f"{streams} streams, 50 classes, 30 types: gap {plan.gap:.3%} {taken}")
+
+
+def own() -> None:
+    problem = own_vectors(np.random.default_rng(0), scenario_problem(builtin_scenarios(), "3"))
+    plan, taken = timed(problem, 20)
+    print(f"5310 streams, a vector each: gap {plan.gap:.3%} {taken}")
+
+
+def incremental() -> None:
+    problem = own_vectors(np.random.default_rng(0), scenario_problem(builtin_scenarios(), "3"))
+    plan = solve(problem, clock=time.monotonic, seconds=10, gap=0.01)
+    wall, cpu = time.monotonic(), time.process_time()
+    after = repair(problem, plan, [plan.machines[5].id])
+    print(
+        f"a machine lost of {len(plan.machines)}: {1000 * (time.monotonic() - wall):.0f} ms wall, "
+        f"{1000 * (time.process_time() - cpu):.0f} ms cpu, "
+        f"{moved_streams(plan.machines, after.machines)} streams move"
+    )
+    base = scenario_problem(builtin_scenarios(), "3", target_ppm=800_000)
+    before = solve(base, clock=time.monotonic, seconds=10)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        factors = rng.uniform(0.95, 1.05, len(base.classes))
+        changed = tuple(
+            replace(c, count=round(c.count * f)) for c, f in zip(base.classes, factors, strict=True)
+        )
+        found = replan(replace(base, classes=changed), before, clock=time.monotonic, seconds=10)
+        extra = found.plan.microusd / found.fresh.microusd - 1
+        print(f"demand +-5 %: {found.moved / base.streams():.1%} move for {extra:+.2%}")
+
+
+def vbp(folder: Path, seconds: float = 10.0) -> None:
+    for rows in sorted(folder.glob("*.csv")):
+        gaps, published = [], []
+        for row in csv.DictReader(rows.open()):
+            optimum = int(row["optimum"])
+            if optimum < 0:
+                continue
+            text = (folder / rows.stem / f"{row['instance']}.vbp").read_text()
+            plan = solve(
+                read_vbp(text, file=row["instance"]), clock=time.monotonic, seconds=seconds
+            )
+            gaps.append(len(plan.machines) / optimum - 1)
+            published.append(int(row["best_published_heuristic"]) / optimum - 1)
+        print(
+            f"{rows.stem}: mean gap to the optimum {np.mean(gaps):.2%} of {len(gaps)} instances at "
+            f"{seconds:g} s each; published heuristics {np.mean(published):.2%}"
+        )
+
+
+def main() -> None:
+    parts: dict[str, Callable[[], None]] = {
+        "scenarios": scenarios,
+        "random": randomly,
+        "large": large,
+        "own": own,
+        "incremental": incremental,
+    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*parts, "vbp"], default=list(parts))
+    parser.add_argument("--folder", type=Path, help="where the vbp sets lie")
+    given = parser.parse_args()
+    for part in given.parts:
+        if part != "vbp":
+            parts[part]()
+        elif given.folder is None:
+            parser.error("vbp wants --folder")
+        else:
+            vbp(given.folder)
+
+
+if __name__ == "__main__":
+    main()
