@@ -228,6 +228,8 @@ def _show(document: SimDocument) -> None:
         )
     table.add_row("fluid bound", f"{document.pooled:.4f}")
     console.print(table)
+    if document.decision_us is not None:
+        console.print(f"our placing decision: {document.decision_us:.0f} us (p50)")
     console.print(
         "p10: the camera better than a tenth of them; worst: model; B/s: control, a node; KB/s: "
         "frames sent, a node; away: groups served by a peer; twice: results that came again",

@@ -4,7 +4,6 @@ datagrams, as the cluster member feeds it on a camera."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgesdk.balance import (
@@ -25,76 +24,19 @@ from edgesdk.balance import (
 )
 from edgesdk.core.sched import Reservation
 from edgesdk.errors import EdgeError, MessageError
-from edgesdk.sim.accelerator import Accelerator
 from edgesdk.sim.dispatch import draw_views
-from edgesdk.sim.hardware import CLASSES, KINDS, MODELS
+from edgesdk.sim.hardware import MODELS
 from edgesdk.sim.network import Transfer
+from edgesdk.sim.own import INDEX, OwnAccelerator
 from edgesdk.sim.seeded import seeded
 from edgesdk.sim.simulation import RESULT_BYTES, Policy, Simulation
 from edgesdk.sim.workload import Arrival
 
 __all__ = ["Cluster"]
 
-_INDEX = {model.number: index for index, model in enumerate(MODELS)}
 _HANDSHAKE_BYTES = 2800  # of both ends, overheads included
 _HANDSHAKE_TRIPS = 6  # one way each: hello, cookie, hello, flights of both
 _SILENCE_NS = 1_800_000_000  # after which the data plane gives a silent peer up
-
-
-class _Accelerator:
-    """The node's own scheduler and models, as the balancer sees them."""
-
-    def __init__(self, accelerator: Accelerator, kind: int, everywhere: bool) -> None:
-        self.accelerator = accelerator
-        self.loading: dict[int, int] = {}
-        self._slots = KINDS if everywhere else CLASSES[kind].slots
-
-    def quote(
-        self, model: int, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
-    ) -> int | None:
-        return self.accelerator.quote(_INDEX[model], items, release_ns, deadline_ns)
-
-    def reserve(
-        self, model: int, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
-    ) -> Promise | None:
-        kept = self.accelerator.reserve(_INDEX[model], items, release_ns, deadline_ns)
-        return None if kept is None else Promise(kept.id, kept.ends_ns)
-
-    def cancel(self, promise: Promise) -> None:
-        self.accelerator.cancel(Reservation(promise.id, promise.ends_ns))
-
-    def cost_ns(self, model: int, items: int) -> int:
-        index = _INDEX[model]
-        if index not in self.accelerator.residents:
-            return 0
-        return self.accelerator.service_ns(index, items)
-
-    def residents(self) -> Sequence[int]:
-        return [MODELS[index].number for index in self.accelerator.residents]
-
-    def variant(self, model: int) -> int:
-        return model ^ 1 if _INDEX[model] in self.accelerator.residents else 0
-
-    def backlog_ns(self, now_ns: int) -> int:
-        return self.accelerator.backlog_ns()
-
-    def utilisation(self) -> float:
-        return self.accelerator.utilisation()
-
-    def ready_ns(self, model: int) -> int | None:
-        return self.loading.get(_INDEX[model])
-
-    def loadable(self) -> Sequence[int]:
-        return _CATALOGUE
-
-    def expected_ns(self, model: int, items: int) -> int:
-        return self.accelerator.service_ns(_INDEX[model], items)
-
-    def slots(self) -> int:
-        return self._slots
-
-
-_CATALOGUE = tuple(model.number for model in MODELS)
 
 
 @dataclass(slots=True)
@@ -112,7 +54,7 @@ class _Visit:
 class _Member:
     """One node's run, from its start to its crash."""
 
-    def __init__(self, balancer: Balancer, local: _Accelerator) -> None:
+    def __init__(self, balancer: Balancer, local: OwnAccelerator) -> None:
         self.balancer = balancer
         self.local = local
         self.wakes_at = 0
@@ -212,7 +154,7 @@ class Cluster(Policy):
         simulation = self.simulation
         spec = simulation.nodes[node]
         everywhere = simulation.parameters.everywhere
-        local = _Accelerator(simulation.accelerators[node], spec.kind, everywhere)
+        local = OwnAccelerator(simulation.accelerators[node], spec.kind, everywhere)
         balancer = Balancer(
             self._settings,
             node=node + 1,
@@ -263,9 +205,9 @@ class Cluster(Policy):
         elif isinstance(action, Drop):
             simulation.ledger.drop(action.group.id, action.reason)
         elif isinstance(action, Load):
-            self._load(node, member, _INDEX[action.model])
+            self._load(node, member, INDEX[action.model])
         elif isinstance(action, Evict):
-            member.local.accelerator.evict(_INDEX[action.model])
+            member.local.accelerator.evict(INDEX[action.model])
         elif isinstance(action, Meet):
             self._shake_hands(node, action.number - 1)
 
