@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -162,7 +163,7 @@ def test_an_oversized_request_is_refused_before_it_is_read(cluster, serve):
 
 
 def test_a_member_that_sends_nonsense_is_refused_and_the_next_is_served(cluster, serve):
-    server = serve(cluster.identity(1), {"echo": Handler(lambda caller, body: body)}, seconds=0.1)
+    server = serve(cluster.identity(1), {"echo": Handler(lambda caller, body: body)}, seconds=0.2)
     chance = random.Random(7)
     frames = [chance.randbytes(chance.randrange(1, 60)) for _ in range(12)]
     for value in ([], [1, 2], "verb", {"verb": 1}, None, ["echo"], [["echo"], 1]):
@@ -173,11 +174,11 @@ def test_a_member_that_sends_nonsense_is_refused_and_the_next_is_served(cluster,
         plain = socket.create_connection(server.address, 5)
         with client_context(cluster.operator()).wrap_socket(plain) as secure:
             secure.recv(1000)
-            secure.sendall(frame)
             secure.settimeout(5)
             try:
+                secure.sendall(frame)
                 answer = secure.recv(1000)
-            except ConnectionError:
-                continue
+            except (ConnectionError, ssl.SSLEOFError):
+                continue  # broken off
             assert answer[4:6] in (b"", b"\x93\xc2")  # nothing, or [False, ...]
     assert administer(cluster.operator(), server.address, "echo", [1]) == [1]
