@@ -12,6 +12,7 @@ from edgesdk.balance.actions import (
     Send,
 )
 from edgesdk.balance.balancer import Balancer
+from edgesdk.balance.grouping import group_size
 from edgesdk.balance.settings import Settings
 from edgesdk.balance.terms import Group, Local, Promise, Reach, key_of
 
@@ -31,5 +32,6 @@ __all__ = [
     "Run",
     "Send",
     "Settings",
+    "group_size",
     "key_of",
 ]

@@ -17,6 +17,7 @@ from edgesdk.balance.demand import Demand
 from edgesdk.balance.digest import HASHES, Digest
 from edgesdk.balance.estimate import Costs
 from edgesdk.balance.fairness import Fairness
+from edgesdk.balance.home import Home
 from edgesdk.balance.links import Links
 from edgesdk.balance.messages import (
     Answer,
@@ -72,10 +73,9 @@ class Balancer:
         fairness = Fairness(seat)
         self._placement = Placement(seat, self._view, self._costs, demand)
         self._answering = Answering(seat, fairness, self._placement.used)
+        self._home = Home(seat, demand, fairness, self._placement.used)
         candidates = Candidates(seat, self._view, self._links, self._costs)
-        self._offering = Offering(
-            seat, candidates, self._links, self._costs, demand, fairness, self._placement.used
-        )
+        self._offering = Offering(seat, candidates, self._links, self._costs, demand, self._home)
         self._started = False
 
     # Membership.

@@ -47,13 +47,19 @@ class Fairness:
         own = shares[model][0] if model in shares else 1.0
         local = self._seat.local
         settings = self._seat.settings
-        gap = 0.0
+        worst, cost, total, count = 1.0, 0, own, 1
         for other in local.residents():
             known = shares.get(other)
             if known is None or other == model or now_ns - known[2] > _FRESH_NS:
                 continue
-            behind = min(own, settings.fair_share) - known[0]
-            if behind > 0.0:
-                cost = local.cost_ns(other, known[1])
-                gap = max(gap, cost * min(2.0, behind * settings.fairness))
-        return int(gap)
+            total += known[0]
+            count += 1
+            if known[0] < worst:
+                worst, cost = known[0], local.cost_ns(other, known[1])
+        # One model that fares badly among others that do not is too slow for its deadline here;
+        # to make room for it would cost more than it gains. Overload is when all lack something.
+        strained = min(1.0, max(0.0, settings.overload - total / count) * 10)
+        behind = min(own, settings.fair_share) - worst
+        if not strained or behind <= 0.0:
+            return 0
+        return int(cost * strained * min(2.0, behind * settings.fairness))

@@ -2,95 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from edgesdk.balance.actions import CancelDelivery, Deliver, Drop, Run
+from edgesdk.balance.actions import CancelDelivery, Deliver, Drop
 from edgesdk.balance.candidates import Candidates
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
-from edgesdk.balance.fairness import Fairness
+from edgesdk.balance.home import Home
 from edgesdk.balance.links import Links
 from edgesdk.balance.messages import ACCEPT, LOADING, NOT_RESIDENT, VARIANT, Answer, Cancel, Offer
 from edgesdk.balance.peers import Peer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, SECOND
+from edgesdk.balance.tasks import Bid, Task
 from edgesdk.balance.terms import Group
-from edgesdk.balance.turns import Turns
+from edgesdk.balance.waiting import Waiting
 
 __all__ = ["Offering"]
 
 # In the place of a count of doubts: it was given the time again, and gets it no third time.
 _DOUBTED = -1
-
-
-class _Bid:
-    """One offer and what became of it."""
-
-    __slots__ = (
-        "answered",
-        "doubts",
-        "ends_ns",
-        "number",
-        "payload_ns",
-        "peer",
-        "sent_ns",
-        "start_ns",
-        "task",
-        "token",
-    )
-
-    def __init__(self, number: int, task: _Task, peer: Peer, sent_ns: int, doubts: int) -> None:
-        self.number = number
-        self.task = task
-        self.peer = peer
-        self.sent_ns = sent_ns
-        self.doubts = doubts
-        self.answered = False
-        self.ends_ns = 0
-        self.start_ns = 0
-        """Work in front of it there: what answers are compared by."""
-        self.token = b""
-        self.payload_ns = 0
-
-
-class _Task:
-    """A group that this node has to place or waits for."""
-
-    __slots__ = (
-        "best",
-        "bids",
-        "charged",
-        "deferrals",
-        "doubts",
-        "expected_ns",
-        "group",
-        "peer",
-        "pending_ns",
-        "rounds",
-        "second",
-        "step",
-        "tried",
-        "waits",
-    )
-
-    def __init__(self, group: Group) -> None:
-        self.group = group
-        self.rounds = 0
-        self.deferrals = 0
-        self.tried: list[int] = []
-        self.bids: list[_Bid] = []
-        self.best: _Bid | None = None
-        self.peer: Peer | None = None
-        """Set while it is delivered there."""
-        self.pending_ns = 0
-        self.expected_ns = 0
-        self.doubts = 0
-        self.step = 0
-        """Moves on with each decision, so that older timers see that they mean nothing."""
-        self.waits = False
-        self.second = False
-        self.charged = False
-        """Whether its application has paid for the link."""
 
 
 class Offering:
@@ -101,17 +30,14 @@ class Offering:
         "_candidates",
         "_costs",
         "_demand",
-        "_fairness",
+        "_home",
         "_links",
         "_next",
-        "_pump_ns",
         "_seat",
         "_tasks",
-        "_turns",
-        "_used",
+        "_waiting",
         "delivered",
         "failed",
-        "kept",
         "served",
     )
 
@@ -122,63 +48,30 @@ class Offering:
         links: Links,
         costs: Costs,
         demand: Demand,
-        fairness: Fairness,
-        used: Callable[[int, int, int], None],
+        home: Home,
     ) -> None:
         self._seat = seat
         self._candidates = candidates
         self._links = links
         self._costs = costs
         self._demand = demand
-        self._fairness = fairness
-        self._used = used
-        self._tasks: dict[int, _Task] = {}
-        self._bids: dict[int, _Bid] = {}
-        self._turns: Turns[_Task] = Turns()
-        self._pump_ns = 0
+        self._home = home
+        self._tasks: dict[int, Task] = {}
+        self._bids: dict[int, Bid] = {}
+        self._waiting = Waiting(seat, links, self._turn)
         self._next = seat.rng.getrandbits(32)
-        self.kept = self.delivered = self.served = self.failed = 0
+        self.delivered = self.served = self.failed = 0
 
     # Deciding.
 
     def place(self, group: Group, now_ns: int) -> None:
         """Here with headroom, else at a peer, else here without, else later, else nowhere."""
-        left = group.deadline_ns - now_ns
-        settings = self._seat.settings
-        strain = max(0.0, self._seat.local.utilisation() - 0.8) * settings.strain
-        hurry = min(1.0, left / settings.ample_ns)
-        headroom = int(left * (settings.headroom * hurry + strain))
-        self._fairness.heard(
-            group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
-        )
-        gap = self._fairness.gap_ns(group.model, now_ns)
-        if self._run_here(group, max(headroom, gap), now_ns):
+        if self._home.run_first(group, now_ns):
             return
-        task = self._tasks[group.id] = _Task(group)
+        task = self._tasks[group.id] = Task(group)
         self._seek(task, now_ns)
 
-    def _run_here(self, group: Group, headroom_ns: int, now_ns: int) -> bool:
-        local = self._seat.local
-        model, items, deadline = group.model, group.items, group.deadline_ns
-        cost = local.cost_ns(model, items)
-        if not cost or now_ns + cost > deadline - headroom_ns:
-            return False
-        if headroom_ns:
-            ends = local.quote(model, items, release_ns=now_ns, deadline_ns=deadline, now_ns=now_ns)
-            if ends is None or ends > deadline - headroom_ns:
-                return False
-        promise = local.reserve(
-            model, items, release_ns=now_ns, deadline_ns=deadline, now_ns=now_ns
-        )
-        if promise is None:
-            return False
-        self.kept += 1
-        self._demand.ended(model, items, True, now_ns)
-        self._used(model, cost, now_ns)
-        self._seat.actions.append(Run(group, promise))
-        return True
-
-    def _seek(self, task: _Task, now_ns: int, turn: bool = False) -> None:
+    def _seek(self, task: Task, now_ns: int, turn: bool = False) -> None:
         """Asks the next peers, or waits for the link, or falls back. *turn*: it has waited."""
         task.step += 1
         seat = self._seat
@@ -204,13 +97,11 @@ class Offering:
         if (
             not peers
             or (not task.charged and links.full(now_ns))
-            or (not turn and len(self._turns))
+            or (not turn and len(self._waiting))
         ):
             self._wait(task, turn, now_ns)
             return
-        if not task.charged:
-            task.charged = True
-            self._turns.charge(group.app, group.weight, group.payload_bytes)
+        self._waiting.charge(task)
         task.rounds += 1
         task.pending_ns = links.transmit_ns(group.payload_bytes)
         links.pending_ns += task.pending_ns
@@ -219,13 +110,13 @@ class Offering:
             until = max(until, self._offer(task, peer, now_ns))
         seat.timers.at(until, self._silent, (task, task.step))
 
-    def _offer(self, task: _Task, peer: Peer, now_ns: int) -> int:
+    def _offer(self, task: Task, peer: Peer, now_ns: int) -> int:
         seat = self._seat
         group = task.group
         latency = peer.latency_ns
         link = self._links.classes[peer.link]
         number = self._next = (self._next + 1) & 0xFFFFFFFF
-        bid = _Bid(number, task, peer, now_ns, seat.doubts)
+        bid = Bid(number, task, peer, now_ns, seat.doubts)
         bid.payload_ns = (
             self._links.queue_ns(now_ns) + self._links.pending_ns + seat.settings.margin_ns
         )
@@ -285,7 +176,7 @@ class Offering:
         if all(other.answered for other in task.bids):
             self._conclude(task, now_ns)
 
-    def _silent(self, what: tuple[_Task, int], now_ns: int) -> None:
+    def _silent(self, what: tuple[Task, int], now_ns: int) -> None:
         """The time for answers is over."""
         task, step = what
         if task.step != step or task.peer is not None:
@@ -311,10 +202,10 @@ class Offering:
                 seat.timers.at(now_ns + SECOND, self._forget, bid)
         self._conclude(task, now_ns)
 
-    def _forget(self, bid: _Bid, now_ns: int) -> None:
+    def _forget(self, bid: Bid, now_ns: int) -> None:
         self._bids.pop(bid.number, None)
 
-    def _conclude(self, task: _Task, now_ns: int) -> None:
+    def _conclude(self, task: Task, now_ns: int) -> None:
         self._links.pending_ns -= task.pending_ns
         task.pending_ns = 0
         best = task.best
@@ -351,7 +242,7 @@ class Offering:
             best.ends_ns + peer.latency_ns + patience, self._overdue, (task, task.step)
         )
 
-    def _second_opinion(self, task: _Task, best: _Bid, now_ns: int) -> bool:
+    def _second_opinion(self, task: Task, best: Bid, now_ns: int) -> bool:
         """Where the place offered is not good, asks one more peer before taking it."""
         settings = self._seat.settings
         group = task.group
@@ -415,7 +306,7 @@ class Offering:
                 if all(bid.answered for bid in task.bids):
                     self._conclude(task, now_ns)
 
-    def _overdue(self, what: tuple[_Task, int], now_ns: int) -> None:
+    def _overdue(self, what: tuple[Task, int], now_ns: int) -> None:
         """The promised end is over, and with it the patience."""
         task, step = what
         peer = task.peer
@@ -434,74 +325,36 @@ class Offering:
         seat.actions.append(CancelDelivery(group, peer.number))
         self._again(task, now_ns)
 
-    def _free(self, task: _Task, excess_ns: int | None, now_ns: int) -> None:
+    def _free(self, task: Task, excess_ns: int | None, now_ns: int) -> None:
         peer = task.peer
         assert peer is not None
         task.peer = None
         group = task.group
         allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
         self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed)
-        self._pump(now_ns)
+        self._waiting.look(now_ns)
 
-    def _again(self, task: _Task, now_ns: int) -> None:
+    def _again(self, task: Task, now_ns: int) -> None:
         task.rounds = 0
         if task.group.deadline_ns <= now_ns:
             self._drop(task, now_ns)
-        elif self._run_here(task.group, self._fairness.gap_ns(task.group.model, now_ns), now_ns):
+        elif self._home.run(task.group, now_ns):
             del self._tasks[task.group.id]
         else:
             self._seek(task, now_ns)
 
     # Waiting.
 
-    def _wait(self, task: _Task, turn: bool, now_ns: int) -> None:
+    def _wait(self, task: Task, turn: bool, now_ns: int) -> None:
         """For the link; meanwhile there may come a place here."""
-        task.waits = True
-        if turn:
-            self._turns.again(task.group.app, task)
-        else:
-            self._turns.wait(task.group.app, task)
+        self._waiting.wait(task, turn, now_ns)
         seat = self._seat
         seat.timers.at(now_ns + seat.settings.defer_ns, self._recheck, (task, task.step))
-        self._pump_later(now_ns)
 
-    def _pump_later(self, now_ns: int) -> None:
-        """Has the link looked at again when it should have drained; there is one such timer."""
-        settings = self._seat.settings
-        links = self._links
-        if links.full(now_ns):
-            when = max(now_ns + MS, links.busy_ns + links.pending_ns - settings.queue_ns)
-        else:
-            when = now_ns + settings.defer_ns // 4
-        if not now_ns < self._pump_ns <= when:
-            self._pump_ns = when
-            self._seat.timers.at(when, self._pump_due, when)
+    def _turn(self, task: Task, now_ns: int) -> None:
+        self._seek(task, now_ns, turn=True)
 
-    def _pump_due(self, when_ns: int, now_ns: int) -> None:
-        if when_ns == self._pump_ns:
-            self._pump_ns = 0
-            self._pump(now_ns)
-
-    def _pump(self, now_ns: int) -> None:
-        """Lets those go whose turn it is."""
-        turns = self._turns
-        links = self._links
-        rng = self._seat.rng
-        while (
-            len(turns)
-            and not links.full(now_ns)
-            and (links.is_open(0, rng) or links.is_open(1, rng))
-        ):
-            task = turns.first()
-            if task.waits:
-                task.waits = False
-                self._seek(task, now_ns, turn=True)
-                if task.waits:
-                    break
-        if len(turns):
-            self._pump_later(now_ns)
-
-    def _recheck(self, what: tuple[_Task, int], now_ns: int) -> None:
+    def _recheck(self, what: tuple[Task, int], now_ns: int) -> None:
         task, step = what
         if not task.waits or task.step != step:
             return
@@ -509,48 +362,43 @@ class Offering:
         if group.deadline_ns <= now_ns:
             task.waits = False
             self._drop(task, now_ns)
-        elif self._run_here(group, self._fairness.gap_ns(group.model, now_ns), now_ns):
+        elif self._home.run(group, now_ns):
             task.waits = False
-            self._refund(task)
+            self._waiting.refund(task)
             del self._tasks[group.id]
         else:
             self._seat.timers.at(now_ns + self._seat.settings.defer_ns, self._recheck, what)
 
-    def _fall_back(self, task: _Task, now_ns: int) -> None:
+    def _fall_back(self, task: Task, now_ns: int) -> None:
         """Here without headroom; else later; else nowhere."""
         settings = self._seat.settings
         group = task.group
-        if self._run_here(group, self._fairness.gap_ns(group.model, now_ns), now_ns):
-            self._refund(task)
+        if self._home.run(group, now_ns):
+            self._waiting.refund(task)
             del self._tasks[group.id]
             return
         wait = min(settings.defer_ns, (group.deadline_ns - now_ns) // 6)
-        if task.deferrals < settings.deferrals and wait > MS:
+        deferrals = settings.deferrals if self._seat.spent(now_ns) < 1.0 else 1
+        if task.deferrals < deferrals and wait > MS:
             task.deferrals += 1
             self._seat.timers.at(now_ns + wait, self._retry, (task, task.step))
         else:
             self._drop(task, now_ns)
 
-    def _retry(self, what: tuple[_Task, int], now_ns: int) -> None:
+    def _retry(self, what: tuple[Task, int], now_ns: int) -> None:
         task, step = what
         if task.step != step:
             return
         task.rounds = 0
         task.tried = []
-        if self._run_here(task.group, self._fairness.gap_ns(task.group.model, now_ns), now_ns):
-            self._refund(task)
+        if self._home.run(task.group, now_ns):
+            self._waiting.refund(task)
             del self._tasks[task.group.id]
         else:
             self._seek(task, now_ns)
 
-    def _refund(self, task: _Task) -> None:
-        if task.charged:
-            task.charged = False
-            group = task.group
-            self._turns.charge(group.app, group.weight, -group.payload_bytes)
-
-    def _drop(self, task: _Task, now_ns: int) -> None:
-        self._refund(task)
+    def _drop(self, task: Task, now_ns: int) -> None:
+        self._waiting.refund(task)
         task.step += 1
         del self._tasks[task.group.id]
         self._demand.ended(task.group.model, task.group.items, False, now_ns)

@@ -83,8 +83,10 @@ class Settings:
     placement_ns: int = 2 * SECOND
     placement_below: float = 0.7
 
-    fair_share: float = 0.6
+    fair_share: float = 0.8
     """A model of whose items less than this is served gets room from those that fare better."""
+    overload: float = 0.87
+    """Share served of all models together below which that begins to count."""
     fairness: float = 8.0
     """How much room, for each unit that it lacks: 0 = none."""
 
