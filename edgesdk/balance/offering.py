@@ -267,10 +267,12 @@ class Offering:
     # After delivery.
 
     def finished(self, group_id: int, now_ns: int, wire_ns: int | None) -> None:
-        """Results came."""
-        task = self._tasks.pop(group_id, None)
+        """Results came. Of a group that was given up in the same moment they change nothing: it is
+        being placed again, and comes to an end of its own."""
+        task = self._tasks.get(group_id)
         if task is None or task.peer is None:
             return
+        del self._tasks[group_id]
         task.step += 1
         self.served += 1
         group = task.group
