@@ -19,6 +19,7 @@ from edgesdk.planner.bounds import Cut, cut_bound
 from edgesdk.planner.exact_pricing import ExactPricer
 from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items, Pattern, as_pattern
+from edgesdk.planner.pool import Pool, pool_of
 from edgesdk.planner.pricing import Pricer
 
 __all__ = ["Columns"]
@@ -50,12 +51,12 @@ class Columns:
         self._penalty = 1e6 if mix is not None else 10.0 * float(max(1, items.price.max()))
         self.patterns: list[Pattern] = []
         self._known: set[Pattern] = set()
-        self._pricers: dict[int, Pricer] = {}
+        self._pricers: dict[int, Pricer | Pool] = {}
         self._exact: dict[int, ExactPricer] = {}
         self.bound = 0.0
         self.cuts: list[Cut] = []
         self.converged = self.stalled = False
-        few = items.types <= 2 and items.kinds > 60
+        few = self._few = items.types <= 2 and items.kinds > 20
         self._narrow = _NARROW * 16 if few else _NARROW
         self._width = self._narrow
         self._wide = _WIDE * 8 if few else _WIDE
@@ -63,7 +64,7 @@ class Columns:
         self._limited = np.flatnonzero(self._limit < UNLIMITED)
         self._row_of = {int(t): items.kinds + i for i, t in enumerate(self._limited)}
         self._highs = self._master()
-        self.demand = items.demand
+        self._partly = False
         self._lacking = items.kinds  # the columns of what is not covered come first
         self.values: Floats = np.zeros(items.kinds)
         self.rents: Floats = np.zeros(items.types)
@@ -124,6 +125,16 @@ class Columns:
         self.amounts = found[self._lacking :]
         self.cost = self._highs.getObjectiveValue()
 
+    def require(self, demand: Ints, limit: Ints) -> None:
+        """Ask for *demand* within *limit* from now on; bounds stay those of the whole problem."""
+        infinite = self._highspy.kHighsInf
+        for row, amount in enumerate(demand):
+            self._highs.changeRowBounds(row, float(amount), infinite)
+        for kind, row in self._row_of.items():
+            self._highs.changeRowBounds(row, -infinite, float(limit[kind]))
+        self._partly = bool((demand < self._items.demand).any())
+        self.converged = self.stalled = False
+
     def generate(
         self, expired: Callable[[], bool], *, enough: float = 0.0, rounds: int = 10**6
     ) -> None:
@@ -160,7 +171,8 @@ class Columns:
         exact = True
         for kind in range(items.types):
             if kind not in self._pricers:
-                self._pricers[kind] = Pricer(items, kind)
+                pool = pool_of(items, kind) if self._few else None
+                self._pricers[kind] = pool or Pricer(items, kind)
             floor = float(self._price[kind] - self.rents[kind])
             floor += max(floor, 1.0) * _EPS
             if self._limit[kind] == 0:
@@ -185,7 +197,7 @@ class Columns:
 
     def _note(self, holds: Floats) -> None:
         cut = Cut(holds, float(self.values @ self._items.demand))
-        if cut.value <= 0:
+        if cut.value <= 0 or self._partly:
             return
         self.cuts.append(cut)
         if self._mix is None:

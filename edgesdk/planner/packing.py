@@ -15,6 +15,7 @@ from edgesdk.errors import PlanError, PlanInfeasible
 from edgesdk.planner.aligning import align_cheapest
 from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
+from edgesdk.planner.diving import dive
 from edgesdk.planner.heuristics import Packed, best_first_fit
 from edgesdk.planner.items import make_items
 from edgesdk.planner.mix import best_mix, resource_cuts
@@ -29,7 +30,7 @@ __all__ = ["Clock", "solve"]
 
 Clock = Callable[[], float]
 
-_CHOOSE_FIRST = 60  # with so many kinds a choice of columns finds more than a mix's packing
+_CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -101,6 +102,7 @@ class _Search:
                 columns.add(packed.patterns)
         self._generate(columns, share=0.4)
         if not self._done() and self._items.kinds > _CHOOSE_FIRST:
+            self._dive(columns)
             self._choose(columns)
         self._squeeze(columns)
 
@@ -152,6 +154,16 @@ class _Search:
                 self._choose(columns)
                 best = self._best.microusd if self._best else cost * 2
                 over = (cost + best) / 2 if best > cost else cost + 1
+
+    def _dive(self, columns: Columns) -> None:
+        end = self._clock() + 0.7 * self._left()
+        columns.solve()
+        while not self._done() and self._clock() < end and self._best is not None:
+            before = self._best.microusd
+            expired: Callable[[], bool] = lambda: self._clock() > end  # noqa: E731
+            self._offer(dive(self._items, columns, expired, below=before))
+            if self._best.microusd == before:
+                return
 
     def _choose(self, columns: Columns) -> None:
         start = None if self._best is None else self._best.patterns

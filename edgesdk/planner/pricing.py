@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items
 
-__all__ = ["Priced", "Pricer"]
+__all__ = ["Priced", "Pricer", "unlike"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,7 +86,7 @@ class Pricer:
         return total + abs(total) * _SAFE
 
 
-def _unlike(patterns: Ints, wanted: int) -> list[int]:
+def unlike(patterns: Ints, wanted: int) -> list[int]:
     """The first *wanted* patterns that share at most half of their kinds with those before."""
     taken = np.zeros(patterns.shape[1], bool)
     chosen: list[int] = []
@@ -225,7 +225,7 @@ class _Levels:
         best = beyond[np.argsort(-self._worth[beyond], kind="stable")][: wanted * 8]
         top = float(self._worth[best[0]]) * (1 + _SAFE)
         patterns = self._traced(best)
-        chosen = _unlike(patterns, wanted)
+        chosen = unlike(patterns, wanted)
         found = self._worth[best[chosen]]
         return Priced(patterns[chosen], found, min(bound, max(self._floor, self._dropped, top)))
 
