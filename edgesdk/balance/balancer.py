@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 
 from edgesdk.balance.actions import Action
+from edgesdk.balance.announcing import Announcing
 from edgesdk.balance.answering import Answering
 from edgesdk.balance.candidates import Candidates
 from edgesdk.balance.demand import Demand
@@ -70,6 +71,7 @@ class Balancer:
         self._costs = Costs()
         self._view = View(seat, self._digest)
         self._demand = demand = Demand()
+        self._announcing = Announcing(seat, self._view, demand)
         fairness = Fairness(seat)
         self._placement = Placement(seat, self._view, self._costs, demand)
         self._answering = Answering(seat, fairness, self._placement.used)
@@ -109,6 +111,7 @@ class Balancer:
         self._start(now_ns)
         self._view.need(key_of(group.model), now_ns)
         self._offering.place(group, now_ns)
+        self._announcing.needs(now_ns)
 
     def finished(self, group_id: int, now_ns: int, *, wire_ns: int | None) -> None:
         """The results of a delivered group are here. *wire_ns* is the time that its data and its
@@ -118,6 +121,11 @@ class Balancer:
     def failed(self, group_id: int, now_ns: int, *, why: str) -> None:
         """The transport or the peer gave a delivered group up: it is planned again at once."""
         self._offering.fail(group_id, now_ns)
+
+    def residents_changed(self, now_ns: int) -> None:
+        """A load or an eviction has ended: whoever watches this node is told at once."""
+        if self._started:
+            self._announcing.residents(now_ns)
 
     # What others send.
 
@@ -180,6 +188,22 @@ class Balancer:
         taken = self._seat.actions
         self._seat.actions = []
         return taken
+
+    # What people and monitoring see.
+
+    def counts(self) -> dict[str, int]:
+        """Since the start: groups *kept* here, *delivered* to peers, of these *served* and
+        *overdue*; offers of others *accepted*, *refused*, and *claimed* by their data."""
+        offering, answering = self._offering, self._answering
+        return {
+            "kept": self._home.kept,
+            "delivered": offering.delivered,
+            "served": offering.served,
+            "overdue": offering.overdue,
+            "accepted": answering.accepted,
+            "refused": answering.refused,
+            "claimed": answering.claimed,
+        }
 
     def _start(self, now_ns: int) -> None:
         if not self._started:

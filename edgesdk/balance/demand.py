@@ -51,7 +51,7 @@ class Demand:
         """(model, items missed a second) of all that is missed."""
         found = []
         for model, at in self._models.items():
-            rate = at.missed.a_second(now_ns)
+            rate = at.missed.beginning(now_ns)
             if rate > 0.05:
                 found.append((model, rate))
         return found

@@ -37,7 +37,7 @@ class Offering:
         "_tasks",
         "_waiting",
         "delivered",
-        "failed",
+        "overdue",
         "served",
     )
 
@@ -60,7 +60,7 @@ class Offering:
         self._bids: dict[int, Bid] = {}
         self._waiting = Waiting(seat, links, self._turn)
         self._next = seat.rng.getrandbits(32)
-        self.delivered = self.served = self.failed = 0
+        self.delivered = self.served = self.overdue = 0
 
     # Deciding.
 
@@ -321,7 +321,7 @@ class Offering:
             return
         peer.broke(now_ns)
         self._suspect(peer, now_ns, SECOND)
-        self.failed += 1
+        self.overdue += 1
         group = task.group
         self._free(task, group.deadline_ns - group.captured_ns, now_ns)
         seat.actions.append(CancelDelivery(group, peer.number))

@@ -22,6 +22,8 @@ class Settings:
     period_ns: int = 8 * SECOND
     exchange_ns: int = 30 * SECOND
     """Between two exchanges of members with a random peer, once the view is full."""
+    news_ns: int = 1 * SECOND
+    """Between two states told out of turn: new residents, a need that has grown."""
 
     # Choice.
     headroom: float = 0.3

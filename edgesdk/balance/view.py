@@ -139,6 +139,13 @@ class View:
         """How many peers watch this node."""
         return len(self._watchers)
 
+    def tell_watchers(self, now_ns: int) -> None:
+        """All of them, out of turn; gossip to them can wait."""
+        for number in self._watchers:
+            peer = self.members.get(number)
+            if peer is not None:
+                self._tell(peer, now_ns)
+
     # Messages.
 
     def on_watch(self, peer: Peer, now_ns: int) -> None:

@@ -68,8 +68,8 @@ class NodeLocal(balance.Local):
         self._models: dict[int, tuple[Executor, LoadedModel, int]] = {}
         self._variants: dict[int, int] = {}
 
-    def refresh(self) -> None:
-        """Sees which models the executors have now."""
+    def refresh(self) -> bool:
+        """Sees which models the executors have now; whether they are others than before."""
         found: dict[int, tuple[Executor, LoadedModel, int]] = {}
         for executor in self._executors():
             for model in executor.models():
@@ -82,8 +82,10 @@ class NodeLocal(balance.Local):
                         model,
                         known[2] if known is not None and same else execution_key(model),
                     )
+        changed = self._models.keys() != found.keys()
         self._models = found
         self._variants.update((key, variant) for key, (_, _, variant) in found.items())
+        return changed
 
     def last_variant(self, model: int) -> int:
         """The execution key that *model* has here, or had when it was here; 0 if it never was."""

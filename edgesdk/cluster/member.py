@@ -100,7 +100,7 @@ class Member:
         self.node = node
         self.local = NodeLocal(lambda: node.wiring.executors.values(), self.loads)
         self.local.refresh()
-        self.loader = Loader(node, self.loads, self.local.refresh)
+        self.loader = Loader(node, self.loads, self._look_at_models)
         self.lending = Lending(
             node,
             self.identity,
@@ -294,6 +294,10 @@ class Member:
             return self.loader.note(action)
         raise AssertionError(action)
 
+    def _look_at_models(self) -> None:
+        if self.local.refresh():
+            self._step(lambda balancer, now: balancer.residents_changed(now))
+
     def _claim(self, origin: int, token: bytes) -> Promise | None:
         with self._lock:
             return self.balancer.claimed(origin, token, time.monotonic_ns())
@@ -349,7 +353,7 @@ class Member:
     def _timer(self, now_ns: int, late_ns: int) -> int | None:
         if now_ns >= self._refresh_ns:
             self._refresh_ns = now_ns + _REFRESH_NS
-            self.local.refresh()
+            self._look_at_models()
             self.lending.look(self.seen()[0], now_ns)
 
         def advance(balancer: Balancer, now: int) -> None:

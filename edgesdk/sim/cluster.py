@@ -304,7 +304,7 @@ class Cluster(Policy):
         if self._here(node, member):
             del member.local.loading[model]
             member.local.accelerator.load(model)
-            member.balancer.advance(self.simulation.engine.now)
+            member.balancer.residents_changed(self.simulation.engine.now)
             self._drive(node)
 
     def _receive(self, source: int, target: int, data: bytes) -> None:
