@@ -348,3 +348,18 @@ def test_frames_that_must_stay_are_never_offered_outside(reach, sites, held, num
 def test_the_settings_are_of_one_node_only():
     assert Settings() == Settings()
     assert Settings() is not Settings()
+
+
+def test_counts_add_up_and_peers_are_shown_as_they_are_seen():
+    net = a_net(peers=3)
+    net.delivers = True
+    for number in range(10):
+        net.place(1, later(net, number))
+        net.run(net.now + 200 * MS)
+    counts = net.balancers[1].counts()
+    others = [net.balancers[n].counts() for n in (2, 3, 4)]
+    assert counts["delivered"] == counts["served"] == 10
+    assert sum(c["claimed"] for c in others) == 10
+    seen = net.balancers[1].members()
+    assert set(seen) == set(net.balancers[1].watched()) == {2, 3, 4}
+    assert all(peer.keys == (5,) and peer.srtt_ns == 2 * MS for peer in seen.values())
