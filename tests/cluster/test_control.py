@@ -86,7 +86,7 @@ def test_a_seed_that_is_not_there_yet_is_met_when_it_comes(cluster, station):
     assert cause(one, address) == "not listening"
     station(cluster.identity(2), address)
     one.wait(lambda: one.names() == {"node-2"})
-    assert one.control.failures() == []
+    one.wait(lambda: one.control.failures() == [])
 
 
 def test_a_node_knows_its_own_address_and_leaves_itself_alone(cluster, station):
