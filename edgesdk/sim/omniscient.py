@@ -33,9 +33,10 @@ class Rule:
 RULES = (
     Rule(False, 0.0, "start"),
     Rule(True, 0.3, "start"),
+    Rule(True, 0.1, "start"),
     Rule(True, 0.0, "start"),
     Rule(False, 0.0, "end"),
-    Rule(True, 0.3, "flexibility"),
+    Rule(True, 0.0, "flexibility"),
 )
 
 
