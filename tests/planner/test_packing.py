@@ -138,7 +138,7 @@ def test_random_problems_break_no_rule_and_are_never_dearer_than_first_fit(
     block: int, rules: bool
 ) -> None:
     solved = 0
-    for seed in range(block * 40, block * 40 + 40):
+    for seed in range(block * 25, block * 25 + 25):
         problem = random_problem(np.random.default_rng(seed), rules=rules)
         try:
             plan = plan_of(problem, 0.15)
@@ -150,13 +150,13 @@ def test_random_problems_break_no_rule_and_are_never_dearer_than_first_fit(
         first = best_first_fit(items, quick=True)
         if first.whole:
             assert plan.microusd <= first.microusd
-    assert solved > 10
+    assert solved > 5
 
 
 def test_a_plan_that_is_valid_comes_first_and_cheaper_ones_follow() -> None:
     problem = scenario_problem(builtin_scenarios(), "3")
     seen: list[Plan] = []
-    last = solve(problem, clock=time.monotonic, seconds=20, progress=seen.append)
+    last = solve(problem, clock=time.monotonic, seconds=3, progress=seen.append)
     costs = [plan.microusd for plan in seen]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] == last.microusd
