@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 NO_NETWORK = 6
@@ -112,6 +114,38 @@ def test_ctrl_c_is_the_demos_normal_end(
     cameras = document["applications"]["people"]["cameras"].values()
     assert sum(one["frames"]["ok"] for one in cameras) > 0
     assert document["accounted"] is True
+
+
+def test_a_node_killed_from_elsewhere_is_survived_and_comes_back(
+    finished: dict[str, Any], tmp_path: Path, wait_for: Any
+) -> None:
+    process = demo(tmp_path, "--duration", "12", "--json")
+
+    def agent() -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just died
+                if "hall" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
+
+    def working() -> bool:
+        results = tmp_path / "results.jsonl"
+        return results.exists() and b'"camera":"street","incarnation":2' in results.read_bytes()
+
+    wait_for(working, "the scenes to be played", 60)
+    (victim,) = agent()
+    victim.kill()
+    wait_for(lambda: agent() and agent()[0].pid != victim.pid, "its restart", 20)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    document = json.loads(out)
+    assert document["nodes"]["hall"]["deaths"] == ["killed by SIGKILL"]
+    assert [node["deaths"] for name, node in document["nodes"].items() if name != "hall"] == [
+        []
+    ] * 3
+    assert document["accounted"] is True
+    assert document["with_cluster"]["goodput"] > 0.75
 
 
 def test_demo_overwrites_nothing_that_is_not_its_own(tmp_path: Path) -> None:
