@@ -50,7 +50,7 @@ class Settings:
     doubt: float = 0.6
     """Share of a peer's presumed backlog that rules it out when the control budget is used up;
     less while it is not."""
-    budget: float = 4200.0
+    budget: float = 3600.0
     """Bytes a second that this node may send over the control plane. What would exceed it is
     first second opinions, then further rounds of offers."""
     overhead: int = 65
