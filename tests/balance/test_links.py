@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesdk.balance import Deliver, Settings
@@ -48,6 +48,7 @@ def test_what_waits_in_the_own_interface_is_known_exactly():
     assert not links.full(190 * MS)
 
 
+@settings(deadline=None)
 @given(
     weights=st.lists(st.sampled_from([0.5, 1.0, 3.0, 10.0]), min_size=2, max_size=4),
     sizes=st.lists(st.integers(20_000, 300_000), min_size=4, max_size=4),
@@ -135,6 +136,7 @@ def test_groups_shrink_with_the_cost_and_the_wire():
     assert far < fast
 
 
+@settings(deadline=None)
 @given(
     deadline=st.integers(1, 5000),
     period=st.integers(1, 500),

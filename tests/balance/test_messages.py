@@ -103,30 +103,33 @@ def a_digest() -> Digest:
     return Digest(7, 1, 250 * MS, 3, 2, 3, 0.4, 0, 0.0, 1.0, 0, 0, (1, 2, 3))
 
 
+@settings(deadline=None)
 @given(messages)
 def test_every_message_survives_the_wire(message):
     assert unpack(message.pack()) == message
 
 
+@settings(deadline=None)
 @given(messages)
 def test_every_message_fits_one_datagram_without_fragments(message):
     assert len(message.pack()) <= SIZE_MAX
 
 
 @given(st.binary(max_size=1500))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_arbitrary_bytes_raise_a_message_error_and_nothing_else(data):
     with contextlib.suppress(MessageError):
         unpack(data)
 
 
 @given(st.integers(1, 0x7F), st.binary(max_size=200))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_arbitrary_bodies_of_every_kind_raise_a_message_error_and_nothing_else(kind, body):
     with contextlib.suppress(MessageError):
         unpack(bytes((kind, VERSION)) + body)
 
 
+@settings(deadline=None)
 @given(messages, st.data())
 def test_a_message_cut_short_is_refused_or_another_whole_one(message, data):
     whole = message.pack()
@@ -159,6 +162,7 @@ def test_random_changes_of_bytes_never_raise_anything_but_message_error():
     assert refused > 1000
 
 
+@settings(deadline=None)
 @given(messages, st.binary(max_size=40))
 def test_what_a_newer_version_appends_is_ignored(message, more):
     newer = bytearray(message.pack())
