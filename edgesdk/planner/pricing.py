@@ -9,7 +9,7 @@ dropped, and comes with a valid upper bound always.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = ["Priced", "Pricer", "unlike"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_FEWEST_KINDS = 80
 _SAFE = 1e-9
 """Relative slack for what rounding in double precision may have lost in a bound."""
 
@@ -62,9 +63,15 @@ class Pricer:
         reduced = values[active] - self._need[active] @ multipliers
         keep = bound + reduced > floor
         active, reduced = active[keep], reduced[keep]
+        most = max(_FEWEST_KINDS, width // 5)
+        left_out = len(active) > most
+        if left_out:  # a narrow search looks at the most promising kinds only
+            promising = np.argpartition(-reduced, most)[:most]
+            active, reduced = active[promising], reduced[promising]
         order = self._order(active, reduced, bound)
         search = _Levels(self, active[order], reduced[order], multipliers, values, floor, width)
-        return search.run(bound, wanted)
+        found = search.run(bound, wanted)
+        return replace(found, bound=bound) if left_out else found
 
     def _order(self, active: Ints, reduced: Floats, bound: float) -> Ints:
         """Clear cases first; then the large before the small, which fill what is left."""
