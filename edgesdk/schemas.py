@@ -39,6 +39,7 @@ DOCUMENTS = {
     "manage": "edgesdk.provision.document:ManageDocument",
     "sim-day": "edgesdk.sim.day_report:DayDocument",
     "plan": "edgesdk.planner.documents:PlanDocument",
+    "plan-prices": "edgesdk.planner.prices:PricesDocument",
     "plan-paper": "edgesdk.planner.documents:PaperDocument",
     "models-list": "edgesdk.models.documents:ModelsDocument",
     "models-show": "edgesdk.models.documents:ModelDocument",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -77,6 +77,12 @@ def plan(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="DIR", help="Draw it here, too.")
     ] = None,
+    prices: Annotated[
+        bool, typer.Option("--prices", help="What machines cost to rent, as of when.")
+    ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="With --prices: fetch them first.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Plan which machine runs which stream, at the least cost.
@@ -90,6 +96,13 @@ def plan(
     from edgesdk.planner.documents import earlier_plan, plan_document, refusal_document
     from edgesdk.records import encode_line
 
+    if prices or refresh:
+        if not prices or file is not None:
+            raise UsageError("--prices [--refresh] shows prices, and goes with no FILE")
+        from edgesdk.cli.prices import show_prices
+
+        show_prices(refresh=refresh, as_json=as_json)
+        return
     if paper:
         if file is not None and scenario is not None:
             raise UsageError("--paper shows every scenario: leave --scenario out")
@@ -190,7 +203,7 @@ def _read(file: Path, scenario: str | None, *, every: bool) -> Problem:
     """The problem in *file*; of a scenario with *every* type that the file has."""
     from edgesdk.errors import UsageError
     from edgesdk.planner.cam2 import read_scenarios, scenario_problem
-    from edgesdk.planner.plan_file import problem_of, read_plan_input
+    from edgesdk.planner.plan_file import problem_of
     from edgesdk.planner.vbp import read_vbp
 
     text = _text(file)
@@ -204,7 +217,7 @@ def _read(file: Path, scenario: str | None, *, every: bool) -> Problem:
             raise UsageError(f"{file} has scenarios {', '.join(names)}: name one with --scenario")
         return scenario_problem(scenarios, scenario or names[0], all_types=every)
     else:
-        given = read_plan_input(text, file=str(file), form="json" if is_json else "toml")
+        given = _given(text, file, is_json)
         problem = problem_of(given, estimate=lambda *a: _estimate(file.parent, *a))
     if scenario is not None:
         raise UsageError(f"--scenario {scenario}: {file} has no scenarios")
@@ -213,13 +226,12 @@ def _read(file: Path, scenario: str | None, *, every: bool) -> Problem:
 
 def _what_if(file: Path, problem: Problem, plot: Path | None, as_json: bool) -> None:
     from edgesdk.cli.what_if import show_what_if
-    from edgesdk.planner.plan_file import read_plan_input
 
     given = None
     text = _text(file)
     if file.suffix != ".vbp" and '"instance_types"' not in text:
         is_json = _is_json(file, text)
-        given = read_plan_input(text, file=str(file), form="json" if is_json else "toml")
+        given = _given(text, file, is_json)
 
     def told(words: str) -> None:
         if sys.stderr.isatty():
@@ -237,11 +249,19 @@ def _what_if(file: Path, problem: Problem, plot: Path | None, as_json: bool) -> 
 
 def problem_and_input(file: Path) -> tuple[Problem, PlanInput]:
     """What *file*, of the planner's own form, states. Raises ConfigError."""
-    from edgesdk.planner.plan_file import problem_of, read_plan_input
+    from edgesdk.planner.plan_file import problem_of
 
     text = _text(file)
-    given = read_plan_input(text, file=str(file), form="json" if _is_json(file, text) else "toml")
+    given = _given(text, file, _is_json(file, text))
     return problem_of(given, estimate=lambda *a: _estimate(file.parent, *a)), given
+
+
+def _given(text: str, file: Path, is_json: bool) -> PlanInput:
+    from edgesdk.cli.prices import prices_in_force
+    from edgesdk.planner.plan_file import read_plan_input
+
+    form: Literal["json", "toml"] = "json" if is_json else "toml"
+    return read_plan_input(text, file=str(file), form=form, prices=prices_in_force)
 
 
 def _is_json(file: Path, text: str) -> bool:

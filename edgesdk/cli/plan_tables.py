@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from edgesdk.planner.documents import PaperDocument
+from edgesdk.planner.documents import PaperDocument, price_sources
 from edgesdk.planner.plan import Plan
 from edgesdk.planner.problem import Problem
 
@@ -47,6 +47,11 @@ def show_plan(problem: Problem, plan: Plan, replanned: Replan | None = None) -> 
         f"{plan.method}, {plan.seconds:.2f} s, verified",
         highlight=False,
     )
+    for prices in price_sources(problem):
+        date = f", {prices.date}" if prices.date else ""
+        console.print(
+            f"prices of {', '.join(prices.types)}: {prices.source}{date}", highlight=False
+        )
     if replanned is not None:
         console.print(
             f"{replanned.moved:,} streams move; a fresh plan costs "

@@ -19,6 +19,7 @@ __all__ = [
     "earlier_plan",
     "paper_document",
     "plan_document",
+    "price_sources",
     "refusal_document",
 ]
 
@@ -38,6 +39,14 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     used: dict[str, float]
 
 
+class PricesDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the prices of the machine *types* are from; *date* is null where nobody said."""
+
+    types: list[str]
+    source: str
+    date: str | None
+
+
 class TradeOffDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan costs for which so many streams move."""
 
@@ -52,7 +61,8 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     ``unknown``, there is no plan: *shortages* and *error* say why. *gap* is the share of the cost
     by which the plan may be above the cheapest; *instances* counts machines by type. With
     ``--replan``, *moved* streams change machines against the earlier plan, a fresh one costs
-    *fresh_usd_per_hour*, and *trade_off* has what more or fewer moves cost.
+    *fresh_usd_per_hour*, and *trade_off* has what more or fewer moves cost. *prices* are those of
+    the types that may be rented.
     """
 
     schema: Literal[1] = 1
@@ -71,6 +81,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     moved: int | None = None
     fresh_usd_per_hour: float | None = None
     trade_off: list[TradeOffDocument] = []
+    prices: list[PricesDocument] = []
     verified: bool
     seconds: Amount
     error: ErrorBody | None = None
@@ -170,9 +181,22 @@ def plan_document(
             TradeOffDocument(moved=point.moved, usd_per_hour=point.microusd / 1e6)
             for point in trade_off
         ],
+        prices=price_sources(problem),
         verified=True,
         seconds=round(plan.seconds, 4),
     )
+
+
+def price_sources(problem: Problem) -> list[PricesDocument]:
+    """Whose prices *problem* counts with, the types of one source together."""
+    types: dict[tuple[str, str], list[str]] = {}
+    for machine in problem.machines:
+        if machine.microusd:
+            types.setdefault((machine.price_source, machine.price_date), []).append(machine.name)
+    return [
+        PricesDocument(types=names, source=source or "the input file", date=date or None)
+        for (source, date), names in types.items()
+    ]
 
 
 def _assignments(problem: Problem, plan: Plan) -> list[Assignment]:

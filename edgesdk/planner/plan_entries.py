@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgesdk.planner.prices import PRICE_FORM
+
 __all__ = [
     "ApartEntry",
     "Latency",
@@ -106,13 +108,24 @@ class LoadEntry(msgspec.Struct, frozen=True, kw_only=True):
 class MachineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``[machines.NAME]``: a type of machine; *existing* ones are there already and cost nothing.
 
-    *regions* has prices by region: each is a type of its own, ``NAME@REGION``. *device* is its
-    device class, by which a stream's ``needs_on`` is chosen.
+    *regions* has prices by region: each is a type of its own, ``NAME@REGION``. *price* takes price,
+    capacity and region from the price list, but for what stands here. *price_source* and
+    *price_date* say where prices that stand here are from. *device* is its device class, by which a
+    stream's ``needs_on`` is chosen.
     """
 
-    capacity: Amounts
+    capacity: Amounts = {}
     usd_per_hour: Dollars | None = None
     regions: dict[Name, Dollars] = {}
+    price: Annotated[str, msgspec.Meta(max_length=512, description=PRICE_FORM)] | None = None
+    price_source: Annotated[str, msgspec.Meta(max_length=512, description="a text")] = ""
+    price_date: (
+        Annotated[
+            str,
+            msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d\Z", description='a date such as "2026-01-31"'),
+        ]
+        | None
+    ) = None
     region: Name | None = None
     limit: Count | None = None
     existing: bool = False

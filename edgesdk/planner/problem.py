@@ -75,7 +75,7 @@ class MachineType:
     """Machines of one kind: rented at *microusd* an hour, or there already (0).
 
     *capacity* is the whole machine's; a plan uses the target's share of it. *limit* machines may
-    be used at most (None: any number).
+    be used at most (None: any number). *price_source* and *price_date* say where the price is from.
     """
 
     name: str
@@ -84,6 +84,8 @@ class MachineType:
     limit: int | None = None
     device: str = ""
     region: str = ""
+    price_source: str = ""
+    price_date: str = ""
 
 
 @dataclass(frozen=True, slots=True)

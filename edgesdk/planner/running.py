@@ -91,7 +91,7 @@ class RunningFleet:
 
     def steady(self) -> Bools:
         """Which resources no stream's need of which changes: they can be filled to the brim."""
-        shares: Bools = (self._spread < _STEADY).all(axis=0)
+        shares: Bools = np.asarray((self._spread < _STEADY).all(axis=0))
         return shares
 
     def growth(self) -> Floats:
