@@ -36,9 +36,9 @@ class WatchSettings:
     """
 
     overload: float = 0.9
-    react: float = 0.886
-    fill: float = 0.866
-    fill_late: float = 0.861
+    react: float = 0.884
+    fill: float = 0.863
+    fill_late: float = 0.858
     brim: float = 0.897
     horizon_s: float = 240.0
     far_s: float = 600.0
