@@ -101,6 +101,10 @@ class NodeLocal(balance.Local):
         found = self._models.get(model_key(model.card.digest))
         return None if found is None else found[0]
 
+    def idle(self) -> bool:
+        """Whether nothing waits for its turn here."""
+        return not any(executor.waiting() for executor in self._executors())
+
     def names(self) -> list[str]:
         """Names of the resident models' cards."""
         return sorted(model.card.name for _, model, _ in self._models.values())

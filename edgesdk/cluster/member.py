@@ -176,9 +176,8 @@ class Member:
             self._report_shutdown(request)
             return
         now = time.monotonic_ns()
-        idle = not self.local.backlog_ns(now)
         with self._lock:
-            groups = self.gathering.add(request, now, idle=idle)
+            groups = self.gathering.add(request, now, idle=self.local.idle())
             held = not any(request in group for group in groups)
             wake = held and self._is_earlier(self.gathering.next_ns)
         for requests in groups:
