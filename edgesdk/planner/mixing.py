@@ -68,7 +68,7 @@ def pack_mix(
             patterns = _full(items, mix, int(kind), rng, shaken=attempt > 0)
             fixed.add(as_pattern(int(kind), counts) for counts in patterns)
         fixed.solve()
-        seconds = min(left(), max(_FIRST_SECONDS * 2**attempt, left() / 5))
+        seconds = min(left(), max(_FIRST_SECONDS * 1.4**attempt, left() / 12))
         found = place(items, fixed.patterns, mix, seconds=seconds)
         if found is not None and found.whole:
             best = found
@@ -77,7 +77,7 @@ def pack_mix(
     return Answer(best, [])
 
 
-_FIRST_SECONDS = 0.75
+_FIRST_SECONDS = 1.0  # its time has a heavy tail: rather again, with other patterns, than longer
 
 
 def _full(

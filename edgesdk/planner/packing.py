@@ -139,7 +139,7 @@ class _Search:
                 columns,
                 mix.machines,
                 left=self._left,
-                attempts=4,
+                attempts=8,
                 rng=self._rng,
             )
             if answer.cuts:
