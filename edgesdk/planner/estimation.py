@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 
 from edgesdk.errors import UsageError
 
-__all__ = ["Fit", "Measurement", "Needs", "fit", "has_settled", "interpolate", "per_stream"]
+__all__ = [
+    "Fit",
+    "Measurement",
+    "Needs",
+    "fit",
+    "further_runs",
+    "has_settled",
+    "interpolate",
+    "per_stream",
+]
 
 SATURATED_ETA = 0.95
 _SETTLED = 0.05
@@ -103,10 +112,26 @@ def has_settled(runs: Sequence[Measurement]) -> bool:
     return abs(now - before) <= _SETTLED * max(now, 1e-3)
 
 
+def further_runs(lower: Sequence[float], held: int, most: int) -> list[tuple[int, float]]:
+    """Which numbers of streams to run at the rates *lower* than the desired one.
+
+    held: with how many the machine kept up at the desired rate. One stream and several at each
+    rate, so that what a machine pays once is told from what each stream costs; where the machine
+    held only one, two at the lowest rate tell that.
+    """
+    several = min(held, most)
+    runs = [(1, rate) for rate in lower]
+    if several > 1:
+        return [*runs, *((several, rate) for rate in lower)]
+    return [*runs, (2, min(lower))] if lower and most > 1 else runs
+
+
 def fit(runs: Sequence[Measurement]) -> Fit:
     """Fits *runs* of one resolution; those that the machine could not keep up with are left out.
 
-    Raises UsageError where none remains.
+    Deviations count relative to the measurement: a small need is to be as right as a large one.
+    Accelerator time is that of the runs with the fewest streams, where no frame waits for
+    another's batch. Raises UsageError where no run remains.
     """
     kept = [run for run in runs if run.eta >= SATURATED_ETA]
     if not kept:
@@ -122,9 +147,11 @@ def fit(runs: Sequence[Measurement]) -> Fit:
     memory = np.array([run.memory for run in kept], dtype=np.float64)
     accelerator = np.array([run.accelerator for run in kept], dtype=np.float64)
     ones = np.ones_like(streams)
-    shared, fixed, per_frame = _least_squares(np.column_stack([ones, streams, frames]), cpu)
-    memory_shared, each = _least_squares(np.column_stack([ones, streams]), memory)
-    (busy,) = _least_squares(frames[:, None], accelerator)
+    terms = np.column_stack([ones, streams, frames])
+    shared, fixed, per_frame = _least_squares(*_relative(terms, cpu))
+    memory_shared, each = _least_squares(*_relative(np.column_stack([ones, streams]), memory))
+    few = streams == streams.min()
+    (busy,) = _least_squares(frames[few, None], accelerator[few])
     cpu_fitted = shared + fixed * streams + per_frame * frames
     memory_fitted = memory_shared + each * streams
     return Fit(
@@ -157,6 +184,13 @@ def interpolate(low: tuple[int, Needs], high: tuple[int, Needs], pixels: int) ->
         memory=on_line(at_few.memory, at_many.memory),
         accelerator=on_line(at_few.accelerator, at_many.accelerator),
     )
+
+
+def _relative(
+    columns: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    weight = 1.0 / np.maximum(values, 1e-3 * max(float(values.max()), 1e-9))
+    return columns * weight[:, None], values * weight
 
 
 def _least_squares(columns: NDArray[np.float64], values: NDArray[np.float64]) -> list[float]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +22,7 @@ from edgesdk.config import load_config
 from edgesdk.errors import EdgeError
 from edgesdk.graph import Application, load_application
 from edgesdk.graph.application import BuiltApplication
-from edgesdk.inference.host import cpu_seconds, proportional_bytes
+from edgesdk.inference.host import cpu_seconds
 from edgesdk.records import error_document
 
 __all__ = ["Ready", "Second", "Task", "main"]
@@ -46,8 +49,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
 class Second(msgspec.Struct, frozen=True, kw_only=True, tag="second"):
     """Sums since the start, of the agent and its capture workers together.
 
-    at: CLOCK_MONOTONIC in seconds. cpu: seconds. memory: PSS in bytes. accelerator: seconds that
-    inferences took. looked_at: by ``application camera``, frames that were analysed or that a gate
+    at: CLOCK_MONOTONIC in seconds. cpu: seconds. memory: bytes, libraries that they share once.
+    accelerator: seconds that inferences took. looked_at: by ``application camera``, frames that were analysed or that a gate
     held; missed: those that were to be analysed and were not.
     """
 
@@ -142,11 +145,28 @@ def _second(node: Any) -> Second:
     return Second(
         at=time.monotonic(),
         cpu=sum(cpu_seconds(pid) for pid in pids),
-        memory=sum(proportional_bytes(pid) for pid in pids),
+        memory=_bytes_of(pids),
         accelerator=sum(o.seconds.sum for o in snapshot.operators if o.id in models),
         looked_at=looked_at,
         missed=missed,
     )
+
+
+def _bytes_of(pids: Sequence[int]) -> int:
+    """What the processes hold together. Files that are mapped count once, however many others of
+    this machine map them too: a share of them would depend on who else runs."""
+    anonymous = mapped = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        kb = {name: int(amount) for name, amount in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
+        clean = kb.get("Shared_Clean", 0) + kb.get("Private_Clean", 0)
+        mapped = max(mapped, clean)
+        shares = kb.get("Pss_Anon"), kb.get("Pss_Shmem")
+        anonymous += sum(share or 0 for share in shares) if shares[0] else kb.get("Pss", 0)
+    return (anonymous + mapped) * 1024
 
 
 def _tell(document: Any) -> None:

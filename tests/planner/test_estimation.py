@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesdk.errors import UsageError
-from edgesdk.planner.estimation import Measurement, Needs, fit, has_settled, interpolate, per_stream
+from edgesdk.planner.estimation import (
+    Measurement,
+    Needs,
+    fit,
+    further_runs,
+    has_settled,
+    interpolate,
+    per_stream,
+)
 
 
 def measured(streams, fps, *, shared=0.1, fixed=0.05, frame=0.02, eta=1.0):
@@ -87,3 +95,19 @@ def test_no_measurement_gives_a_negative_need(rows):
     ]
     found = fit(runs)
     assert min(found.cpu_shared, found.cpu_fixed, found.cpu_per_frame, found.memory) >= 0
+
+
+def test_one_stream_and_several_are_run_at_each_lower_rate():
+    assert further_runs([2, 5], 3, 4) == [(1, 2), (1, 5), (3, 2), (3, 5)]
+
+
+def test_where_one_stream_filled_the_machine_two_are_run_at_the_lowest_rate():
+    assert further_runs([2, 5], 1, 4) == [(1, 2), (1, 5), (2, 2)]
+    assert further_runs([2, 5], 1, 1) == [(1, 2), (1, 5)]
+    assert further_runs([], 1, 4) == []
+
+
+def test_accelerator_time_is_that_of_frames_that_wait_for_no_other():
+    alone = [measured(1, 10), measured(1, 5)]
+    batched = Measurement(streams=2, fps=10, cpu=0.6, memory=2 * 10**8, accelerator=5.0, eta=1.0)
+    assert fit([*alone, batched]).accelerator_per_frame == fit(alone).accelerator_per_frame
