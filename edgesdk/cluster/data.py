@@ -115,6 +115,11 @@ class DataPlane:
             peer, token, header, parts, time_left_ns=time_left_ns, done=done
         )
 
+    def prepare(self, peer: Addressee) -> None:
+        """Opens a session with *peer* soon, so that the first group need not wait for it. Cheap
+        where there is one; does nothing where 16 are open. Never blocks."""
+        self._deliverer.prepare(peer)
+
     def admit(self, sources: Collection[str]) -> bool:
         """From now on only these addresses may connect; before the first call all may.
 

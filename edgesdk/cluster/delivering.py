@@ -75,6 +75,12 @@ class Deliverer:
                 delivery.fail("overflow", told, later=True)
         return delivery
 
+    def prepare(self, peer: Addressee) -> None:
+        """Opens a session with *peer* soon, unless there are as many as are kept open."""
+        with self._lock:
+            if not self._closed and (peer.node_id in self._links or len(self._links) < _SESSIONS):
+                self._link_to(peer).prepare()
+
     def forget(self, node_id: str) -> None:
         """Closes the session with a node, if there is one: it was removed, or is gone."""
         with self._lock:

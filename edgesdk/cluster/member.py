@@ -7,14 +7,11 @@ when time is up, the data plane with an answer. None of them waits for another b
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
-import struct
 import threading
 import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +30,7 @@ from edgesdk.balance import (
     Send,
     Settings,
 )
+from edgesdk.cluster.addresses import pack_address, parse_address, site_number, unpack_address
 from edgesdk.cluster.administration import Administration, Caller, Handler
 from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.control import Control, Hello, Peer
@@ -57,8 +55,10 @@ __all__ = ["Member"]
 log = logging.getLogger(__name__)
 
 _REFRESH_NS = 500_000_000
+# From this utilisation on groups may soon have to go elsewhere, and opening a session takes longer
+# than a promise waits for its data.
+_BUSY = 0.5
 _GUEST_NS = 120_000_000_000
-_SITE = struct.Struct("!4sH")
 
 
 class Member:
@@ -112,7 +112,7 @@ class Member:
         self.balancer = Balancer(
             self._settings,
             node=self.identity.number,
-            site=_site_number(self.config.site),
+            site=site_number(self.config.site),
             service_class=self._service_class,
             local=self.local,
             rng=random.SystemRandom(),
@@ -123,8 +123,8 @@ class Member:
         self.serving = Serving(
             self.local, node.name, claimed=self._claim, who=lambda number: self._name(number)
         )
-        control = _address(self.config.listen)
-        data = _address(self.config.data) if self.config.data else (control[0], control[1] + 1)
+        control = parse_address(self.config.listen)
+        data = parse_address(self.config.data) if self.config.data else (control[0], control[1] + 1)
         self.data = DataPlane(self.identity, data, arrived=self.serving.arrived, source=control[0])
         self.asking = Asking(self.local, self.data, self, report=node.report, peer=self._peers.get)
         hello = Hello(site=self.config.site, data_port=self.data.address[1], version=__version__)
@@ -159,7 +159,7 @@ class Member:
             self._admit()
             self.administration.start()
             for seed in self.config.seeds:
-                self.control.reach(*_address(seed), forever=True)
+                self.control.reach(*parse_address(seed), forever=True)
             self.control.start()
             self.loader.start()
             if self.discovery is not None:
@@ -321,13 +321,22 @@ class Member:
         if known is not None and known.incarnation != peer.incarnation:
             self._step(lambda balancer, now: balancer.gone(peer.number, now))
             self.data.forget(peer.node_id)
-        site = _site_number(peer.site)
-        address = _packed(peer.address)
+        site = site_number(peer.site)
+        address = pack_address(peer.address)
         self._step(
             lambda balancer, now: balancer.member(
                 peer.number, site=site, now_ns=now, address=address
             )
         )
+        self._prepare({peer.number})
+
+    def _prepare(self, numbers: Iterable[int]) -> None:
+        """Opens sessions with those of *numbers* that may soon be needed."""
+        if self.local.utilisation() > _BUSY:
+            for number in numbers:
+                peer = self._peers.get(number)
+                if peer is not None:
+                    self.data.prepare(peer)
 
     def _left(self, peer: Peer, reason: str) -> None:
         log.info("%s left: %s", peer.node_id, reason)
@@ -353,7 +362,9 @@ class Member:
         if now_ns >= self._refresh_ns:
             self._refresh_ns = now_ns + _REFRESH_NS
             self._look_at_models()
-            self.lending.look(self.seen()[0], now_ns)
+            members, view = self.seen()
+            self.lending.look(members, now_ns)
+            self._prepare(view)
 
         def advance(balancer: Balancer, now: int) -> None:
             if late_ns:
@@ -380,23 +391,6 @@ class Member:
                 self.control.reach(address, node.port)
 
     def _meet(self, action: Meet) -> None:
-        if action.number not in self._peers and len(action.address) == _SITE.size:
-            host, port = _SITE.unpack(action.address)
-            self.control.reach(str(ipaddress.IPv4Address(host)), port)
-
-
-def _site_number(site: str) -> int:
-    """u16 of a site's name; two sites may share one, and are then taken for near."""
-    return zlib.crc32(site.encode()) & 0xFFFF if site else 0
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _packed(address: tuple[str, int]) -> bytes:
-    try:
-        return _SITE.pack(ipaddress.IPv4Address(address[0]).packed, address[1])
-    except ValueError:
-        return b""  # IPv6: such members are found by discovery and seeds only
+        address = unpack_address(action.address)
+        if action.number not in self._peers and address is not None:
+            self.control.reach(*address)

@@ -64,6 +64,7 @@ class PeerLink:
         self._broken = False
         self._closing = False
         self._started = False
+        self._early = False
         self._failed: tuple[int, Reason, str] = (0, "unreachable", "")
         self._thread = threading.Thread(target=self._run, name=f"to-{self.node_id}", daemon=True)
 
@@ -95,6 +96,17 @@ class PeerLink:
             self._wake.notify()
         self.alarms.at(delivery.deadline_ns, delivery.expire)
         return True
+
+    def prepare(self) -> None:
+        """Opens the session before the first call needs it; that it cannot be is no error."""
+        with self._wake:
+            if self._closing or self._session is not None or self._calls:
+                return
+            self._early = True
+            if not self._started:
+                self._started = True
+                self._thread.start()
+            self._wake.notify()
 
     def ended(self, delivery: Delivery, outcome: Reply | Failure) -> None:
         """Called by a delivery at its end."""
@@ -134,16 +146,19 @@ class PeerLink:
         while True:
             with self._wake:
                 idle = False
-                while not (self._queue or self._broken or self._closing or idle):
+                while not (self._queue or self._early or self._broken or self._closing or idle):
                     # without a session there is nothing to be given up
                     woken = self._wake.wait(_IDLE_SECONDS if self._session else None)
                     idle = not woken and not self._calls
                 broken, self._broken = self._broken or idle, False
+                early, self._early = self._early, False
                 delivery = self._take()
             if broken or self._closing:
                 self._drop_session()
             if self._closing:
                 return
+            if early and self._session is None:
+                self._connect(time.monotonic_ns() + int(_PROBE_SECONDS * 1e9))
             if delivery is not None:
                 try:
                     self._send(delivery)
@@ -197,16 +212,21 @@ class PeerLink:
             if there == self.node_id:
                 return self._session
             self._drop_session()
-        if time.monotonic_ns() >= self._failed[0]:
-            reason, message = self._open(delivery)
-            if not reason:
-                return self._session
-            self._failed = (time.monotonic_ns() + _RETRY_NS, reason, message)
-        delivery.fail(self._failed[1], self._failed[2])
-        return None
+        if not self._connect(delivery.deadline_ns):
+            delivery.fail(self._failed[1], self._failed[2])
+        return self._session
 
-    def _open(self, delivery: Delivery) -> tuple[Reason, str] | tuple[Literal[""], str]:
-        left = (delivery.deadline_ns - time.monotonic_ns()) / 1e9
+    def _connect(self, deadline_ns: int) -> bool:
+        """Opens a session, unless that has just failed; the cause is then in ``_failed``."""
+        if time.monotonic_ns() < self._failed[0]:
+            return False
+        reason, message = self._open(deadline_ns)
+        if reason:
+            self._failed = (time.monotonic_ns() + _RETRY_NS, reason, message)
+        return not reason
+
+    def _open(self, deadline_ns: int) -> tuple[Reason, str] | tuple[Literal[""], str]:
+        left = (deadline_ns - time.monotonic_ns()) / 1e9
         patience = min(_PROBE_SECONDS, max(left, _SHORTEST_PROBE_SECONDS))
         cause = self._find_cause(patience, patient=False)
         if cause is not None:
