@@ -12,10 +12,10 @@ __all__ = ["shortages", "unplaced"]
 def shortages(items: Items) -> list[str]:
     """Reasons for which there is no plan that need no search; empty where there is none of them.
 
-    A stream that no machine holds; and streams that together need more than all the machines that
-    they may be on have, of one resource.
+    A stream that no machine holds; streams that together need more than all the machines that they
+    may be on have, of one resource; and equal streams that fit these machines in smaller number.
     """
-    return _too_large(items) or _too_many(items)
+    return _too_large(items) or _too_many(items) or _too_few_places(items)
 
 
 def unplaced(items: Items, left: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
@@ -66,6 +66,29 @@ def _may_be_on(items: Items, item: int, kind: int) -> bool:
     bundle, _ = items.units[item][0]
     allowed = (classes[name].machines for name in bundle)
     return all(names is None or machine in names for names in allowed)
+
+
+def _too_few_places(items: Items) -> list[str]:
+    """Kinds that by themselves, on empty machines, do not all fit those that there are."""
+    found = []
+    for item in range(items.kinds):
+        types = np.flatnonzero(items.most[:, item] > 0)
+        if (items.limit[types] >= UNLIMITED).any():
+            continue
+        places = int(items.limit[types] @ items.most[types, item])
+        if places < items.demand[item]:
+            machines = ", ".join(
+                f"{items.limit[t]} of {items.problem.machines[t].name}" for t in types
+            )
+            needs = items.need[int(types[0])][item] * (items.demand[item] - places)
+            amounts = ", ".join(
+                r.shown(int(n)) for r, n in zip(items.problem.resources, needs, strict=True)
+            )
+            found.append(
+                f"{_name(items, item)}: {items.demand[item]} streams, and {machines} hold "
+                f"{places} of them at most; short by {amounts}"
+            )
+    return found
 
 
 def _too_many(items: Items) -> list[str]:

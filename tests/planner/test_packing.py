@@ -213,8 +213,13 @@ def test_limits_that_no_split_satisfies_are_proven_so() -> None:
     problem = Problem(
         CPU_MEMORY, classes, (MachineType("m", (10, 10), 1000, limit=2),), target_ppm=1_000_000
     )
-    with pytest.raises(PlanInfeasible):
+    with pytest.raises(
+        PlanInfeasible, match=r"a: 3 streams, .* hold 2 of them at most; short by 6"
+    ):
         plan_of(problem)
+    mixed = replace(problem, classes=(StreamClass("a", 1, (6, 1)), StreamClass("b", 2, (6, 2))))
+    with pytest.raises(PlanInfeasible, match=r"1 of . find no place: 6 cpu"):
+        plan_of(mixed)
 
 
 def test_a_model_is_loaded_once_a_machine_for_all_its_streams() -> None:
