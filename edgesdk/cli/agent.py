@@ -182,13 +182,24 @@ def member_of(agent: Agent, config: Config) -> Placer | None:
     def reload(caller: Any, body: Any) -> Any:
         return to_builtins(agent.reload())
 
+    def take_states(caller: Any, body: Any) -> Any:
+        return to_builtins(agent.take_states(body), builtin_types=(bytes,))
+
+    def give_states(caller: Any, body: Any) -> Any:
+        return agent.give_states(body)
+
     emulated = config.emulated
     return Member(
         config.cluster,
         Identity.load(config.cluster.bundle),
         slots=8 if emulated is None else emulated.residents,
         service_class=_service_class(config),
-        verbs={"assign": Handler(assign), "reload": Handler(reload)},
+        verbs={
+            "assign": Handler(assign),
+            "reload": Handler(reload),
+            "state.take": Handler(take_states),
+            "state.give": Handler(give_states),
+        },
     )
 
 

@@ -188,24 +188,29 @@ class Operator(Generic[V, W]):
         named = self._stepped[index] if index < len(self._stepped) else None
         return named is not None and self._hints.get(named.name) is FrameView
 
-    def start(self, params: Mapping[str, Any]) -> Callable[[Sequence[Any], FrameInfo], Any]:
-        """One stream's worth of it: a callable that holds the state, if there is one."""
+    def start(
+        self, params: Mapping[str, Any]
+    ) -> tuple[Callable[[Sequence[Any], FrameInfo], Any], Any]:
+        """One stream's worth of it: a callable, and what holds its state (None without)."""
         information = self.takes_info
+        keeper: Any = None
         if not isinstance(self.function, FunctionType):
-            step = self.function(**params).step
+            keeper = self.function(**params)
+            step = keeper.step
             bound: Mapping[str, Any] = {}
             before: tuple[Any, ...] = ()
         else:
             step = self.function
             bound = params
-            before = (self.state() if self.state else None,) if self.stateful else ()
+            keeper = self.state() if self.stateful and self.state else None
+            before = (keeper,) if self.stateful else ()
 
         def run(values: Sequence[Any], info: FrameInfo) -> Any:
             if information:
                 return step(*before, *values, info=info, **bound)
             return step(*before, *values, **bound)
 
-        return run
+        return run, keeper
 
 
 @overload
@@ -243,6 +248,10 @@ def operator(
 
         @edge.operator(version=1, state=dict)
         def seen(state: dict, tracks: edge.Detections) -> edge.Measurement: ...
+
+    When a stream moves to another node its state goes with it if it is data: a dict of what JSON
+    has, or what the class (or the state's) ``export_state()`` gives and ``import_state(state)``
+    takes.
 
     version: raise it when something changes that the source does not show, such as a library. A
     stateless operator must depend on its arguments alone: it is shared, and may run anywhere.

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgesdk.config import Config
-from edgesdk.errors import Cancelled, EdgeError
+from edgesdk.errors import Cancelled, ConfigError, EdgeError
 from edgesdk.runtime.assignment import (
     Assignments,
     assigned,
@@ -20,6 +22,7 @@ from edgesdk.runtime.assignment import (
 )
 from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.emulated import EmulatedDevice
+from edgesdk.runtime.handover import Bequests, Estate, bequests_of, take
 from edgesdk.runtime.node import Node
 from edgesdk.runtime.paths import state_directory
 from edgesdk.runtime.placing import Placer
@@ -28,6 +31,10 @@ from edgesdk.runtime.preparation import Progress, silent
 __all__ = ["Agent"]
 
 log = logging.getLogger(__name__)
+
+
+class _Streams(msgspec.Struct, frozen=True):
+    streams: list[tuple[str, str]]
 
 
 class Agent:
@@ -53,6 +60,7 @@ class Agent:
         self._own = load()
         self._state = state_directory(self._own.node)
         self._assigned = Assignments()
+        self._bequests: Bequests = {}
         self.node = Node(
             config=self._own,
             out=out,
@@ -101,7 +109,12 @@ class Agent:
         """
         with self._lock:
             given = Assignments() if document is None else read_assignments(document, self._folder)
-            found = self.node.apply(assigned(self._own, given))
+            assert self.node.stations is not None
+            self.node.stations.bequests, self._bequests = self._bequests, {}
+            try:
+                found = self.node.apply(assigned(self._own, given))
+            finally:
+                self.node.stations.bequests = {}
             self._assigned = given
             log.info("assigned to this node: %s", found)
             if document is None:
@@ -109,6 +122,30 @@ class Agent:
             else:
                 remember(self._state, document)
             return found
+
+    def take_states(self, document: Any) -> Estate:
+        """What operators of ``{"streams": [[app, camera], ...]}`` hand over; they go on.
+
+        Raises ConfigError where *document* is none.
+        """
+        try:
+            asked = msgspec.convert(document, _Streams)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"states that mean nothing: {error}") from None
+        return take(self.node, asked.streams)
+
+    def give_states(self, document: Any) -> int:
+        """Keeps ``{"states": [...]}`` of another node for the next :meth:`assign`; how many.
+
+        Raises ConfigError where *document* is none.
+        """
+        try:
+            given = msgspec.convert(document, Estate)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"states that mean nothing: {error}") from None
+        with self._lock:
+            self._bequests = bequests_of(given.states)
+        return len(given.states)
 
     @property
     def assignments(self) -> Assignments:

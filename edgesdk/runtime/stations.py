@@ -12,6 +12,7 @@ from edgesdk.graph.plan import Plan
 from edgesdk.runtime.blueprint import Blueprint
 from edgesdk.runtime.camera import CameraFeed, slots_needed
 from edgesdk.runtime.flow import CameraFlow, Port, Services, StageClock
+from edgesdk.runtime.handover import Bequests, inherit
 from edgesdk.runtime.history import History
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.leftovers import own_name
@@ -65,6 +66,8 @@ class Stations:
         self.outlets: Mapping[tuple[str, str], Outlet] = {}
         self.clocks: Mapping[tuple[str, str], StageClock] = {}
         self.supervisor = supervisor
+        self.bequests: Bequests = {}
+        """States from other nodes, for operators of the next turn."""
         self._services = services
         self._ledger = ledger
         self._history = history
@@ -92,6 +95,7 @@ class Stations:
             )
             for camera in plan.cameras
         }
+        inherit(programs, {c: here[c].flow.program for c in go_on}, self.bequests)
         outlets = {
             camera: {
                 app: self._outlet(plan, app, camera, kept=camera in go_on)

@@ -60,6 +60,14 @@ class ByteTrack:
         self._matched = np.zeros(0, np.int64)  # time in ns of the last match
         self._lost = np.zeros(0, np.bool_)
 
+    def export_state(self) -> dict[str, int]:
+        """What goes on on another node: no id is given twice. Tracks themselves begin anew, since
+        a stream that moves is not seen for seconds."""
+        return {"last_id": self._last_id}
+
+    def import_state(self, state: dict[str, int]) -> None:
+        self._last_id = int(state["last_id"])
+
     def step(self, detections: Detections, info: FrameInfo) -> Detections:
         now = info.capture_mono_ns
         incarnation, before = self._seen

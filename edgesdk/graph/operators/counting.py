@@ -26,6 +26,13 @@ class Count:
         self._memory: TrackMemory[None] = TrackMemory(lambda: None)
         self._total = 0
 
+    def export_state(self) -> dict[str, int]:
+        """What goes on on another node; tracks get other ids there, and count as new."""
+        return {"total": self._total}
+
+    def import_state(self, state: dict[str, int]) -> None:
+        self._total = int(state["total"])
+
     def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
         seen = self._memory.see(_ids(tracks).tolist(), info.capture_mono_ns)
         self._total += sum(new for _, _, new in seen)
@@ -40,6 +47,13 @@ class ZoneCount:
         self._anchor = anchor
         self._memory: TrackMemory[None] = TrackMemory(lambda: None)
         self._total = 0
+
+    def export_state(self) -> dict[str, int]:
+        """What goes on on another node; tracks get other ids there, and count as new."""
+        return {"total": self._total}
+
+    def import_state(self, state: dict[str, int]) -> None:
+        self._total = int(state["total"])
 
     def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
         within = inside(anchors(tracks, self._anchor, info), self._polygon)

@@ -23,7 +23,7 @@ class CustomStep:
     def __init__(self, operator: Operator[Any, Any], params: Mapping[str, Any]) -> None:
         self._operator = operator
         try:
-            self._run = operator.start(params)
+            self._run, self._keeper = operator.start(params)
         except (Exception, SystemExit) as error:
             raise self._failed(error) from error
 
@@ -48,6 +48,26 @@ class CustomStep:
                 f"and is annotated to give {announced.__name__}"
             )
         return found
+
+    def export_state(self) -> Any:
+        """What the operator would need to go on elsewhere. Raises TypeError where it cannot say."""
+        if callable(getattr(self._keeper, "export_state", None)):
+            return self._keeper.export_state()
+        if isinstance(self._keeper, (dict, list)):
+            return self._keeper.copy()
+        raise TypeError("it has no export_state(), and its state is no dict")
+
+    def import_state(self, state: Any) -> None:
+        """Goes on from what :meth:`export_state` gave on another node."""
+        if callable(getattr(self._keeper, "import_state", None)):
+            self._keeper.import_state(state)
+        elif isinstance(self._keeper, dict) and isinstance(state, dict):
+            self._keeper.clear()
+            self._keeper.update(state)
+        elif isinstance(self._keeper, list) and isinstance(state, list):
+            self._keeper[:] = state
+        else:
+            raise TypeError("it has no import_state(), and its state is no dict")
 
     def _failed(self, error: BaseException) -> GraphError:
         operator = self._operator

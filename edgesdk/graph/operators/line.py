@@ -37,6 +37,13 @@ class LineCount:
         self._in = 0
         self._out = 0
 
+    def export_state(self) -> dict[str, int]:
+        """What goes on on another node; tracks begin anew there, on no side of the line."""
+        return {"in": self._in, "out": self._out}
+
+    def import_state(self, state: dict[str, int]) -> None:
+        self._in, self._out = int(state["in"]), int(state["out"])
+
     def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
         # One unit is the frame's height in both directions, so that distances are distances.
         shape = np.array([info.width / max(info.height, 1), 1.0])
