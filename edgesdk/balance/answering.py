@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgesdk.balance.captives import Captives
 from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.messages import ACCEPT, BUSY, LOADING, NOT_RESIDENT, VARIANT, Offer
 from edgesdk.balance.seat import Seat
@@ -53,6 +54,7 @@ class Answering:
 
     __slots__ = (
         "_by_token",
+        "_captives",
         "_count",
         "_fairness",
         "_held",
@@ -65,11 +67,16 @@ class Answering:
     )
 
     def __init__(
-        self, seat: Seat, fairness: Fairness, used: Callable[[int, int, int], None]
+        self,
+        seat: Seat,
+        fairness: Fairness,
+        captives: Captives,
+        used: Callable[[int, int, int], None],
     ) -> None:
         """*used* is told (model, cost, now) of each group that runs here."""
         self._seat = seat
         self._fairness = fairness
+        self._captives = captives
         self._used = used
         self._held: dict[tuple[int, int], Held] = {}
         self._by_token: dict[bytes, Held] = {}
@@ -104,7 +111,8 @@ class Answering:
             ends = local.quote(
                 model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
             )
-            if ends is not None and ends <= deadline - self._fairness.gap_ns(model, now_ns):
+            gap = max(self._fairness.gap_ns(model, now_ns), self._captives.gap_ns(now_ns))
+            if ends is not None and ends <= deadline - gap:
                 deadline -= int((deadline - ends) * settings.firmness)
                 promise = local.reserve(
                     model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns

@@ -14,6 +14,7 @@ from edgesdk.balance.actions import Action
 from edgesdk.balance.announcing import Announcing
 from edgesdk.balance.answering import Answering
 from edgesdk.balance.candidates import Candidates
+from edgesdk.balance.captives import Captives
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.digest import HASHES, Digest
 from edgesdk.balance.estimate import Costs
@@ -74,8 +75,9 @@ class Balancer:
         self._announcing = Announcing(seat, self._view, demand)
         fairness = Fairness(seat)
         self._placement = Placement(seat, self._view, self._costs, demand)
-        self._answering = Answering(seat, fairness, self._placement.used)
-        self._home = Home(seat, demand, fairness, self._placement.used)
+        captives = Captives(settings)
+        self._answering = Answering(seat, fairness, captives, self._placement.used)
+        self._home = Home(seat, demand, fairness, captives, self._placement.used)
         candidates = Candidates(seat, self._view, self._links, self._costs)
         self._offering = Offering(seat, candidates, self._links, self._costs, demand, self._home)
         self._started = False
@@ -197,9 +199,9 @@ class Balancer:
         offering, answering = self._offering, self._answering
         return {
             "kept": self._home.kept,
-            "delivered": offering.delivered,
-            "served": offering.served,
-            "overdue": offering.overdue,
+            "delivered": offering.delivered.count,
+            "served": offering.delivered.served,
+            "overdue": offering.delivered.overdue,
             "accepted": answering.accepted,
             "refused": answering.refused,
             "claimed": answering.claimed,

@@ -30,6 +30,19 @@ class Candidates:
         self._links = links
         self._costs = costs
 
+    def captive(self, group: Group) -> bool:
+        """Whether the rules of *group*, not a lack of time, keep it from every known peer."""
+        if group.reach == Reach.NODE:
+            return True
+        if group.reach == Reach.CLUSTER and not group.variant:
+            return False
+        site = self._seat.site if group.reach == Reach.SITE else None
+        return not any(
+            (site is None or peer.site == site)
+            and not (group.variant and peer.unlike.get(group.model) == group.variant)
+            for peer in self._view.holders(key_of(group.model))
+        )
+
     def draw(
         self, group: Group, tried: Sequence[int], count: int, now_ns: int, doubt: float
     ) -> tuple[list[Peer], bool]:

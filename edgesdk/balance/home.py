@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgesdk.balance.actions import Run
+from edgesdk.balance.captives import Captives
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.seat import Seat
@@ -16,29 +17,43 @@ __all__ = ["Home"]
 class Home:
     """Runs groups of this node on this node, where its scheduler finds room."""
 
-    __slots__ = ("_demand", "_fairness", "_seat", "_used", "kept")
+    __slots__ = ("_captives", "_demand", "_fairness", "_seat", "_used", "kept")
 
     def __init__(
-        self, seat: Seat, demand: Demand, fairness: Fairness, used: Callable[[int, int, int], None]
+        self,
+        seat: Seat,
+        demand: Demand,
+        fairness: Fairness,
+        captives: Captives,
+        used: Callable[[int, int, int], None],
     ) -> None:
         """*used* is told (model, cost, now) of each group that runs here."""
         self._seat = seat
         self._demand = demand
         self._fairness = fairness
+        self._captives = captives
         self._used = used
         self.kept = 0
 
-    def run_first(self, group: Group, now_ns: int) -> bool:
-        """With headroom: whether *group* runs here without being offered to anyone."""
+    def run_first(self, group: Group, now_ns: int, *, captive: bool = False) -> bool:
+        """With headroom: whether *group* runs here without being offered to anyone.
+
+        *captive*: nobody else could run it, so it is as headroom was kept for.
+        """
         seat = self._seat
         settings = seat.settings
         self._fairness.heard(
             group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
         )
         left = group.deadline_ns - now_ns
+        if captive:
+            cost = seat.local.cost_ns(group.model, group.items)
+            self._captives.note(cost, left, now_ns)
+            return self._run(group, 0, now_ns)
         strain = max(0.0, seat.local.utilisation() - 0.8) * settings.strain
         hurry = min(1.0, left / settings.ample_ns)
-        return self._run(group, int(left * (settings.headroom * hurry + strain)), now_ns)
+        headroom = int(left * (settings.headroom * hurry + strain))
+        return self._run(group, max(headroom, self._captives.gap_ns(now_ns)), now_ns)
 
     def run(self, group: Group, now_ns: int) -> bool:
         """Without headroom: whether *group* runs here."""

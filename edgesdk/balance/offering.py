@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from edgesdk.balance.actions import CancelDelivery, Deliver, Drop
+from edgesdk.balance.actions import Drop
 from edgesdk.balance.candidates import Candidates
+from edgesdk.balance.delivered import Delivered
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
 from edgesdk.balance.home import Home
@@ -12,14 +13,11 @@ from edgesdk.balance.messages import ACCEPT, LOADING, NOT_RESIDENT, VARIANT, Ans
 from edgesdk.balance.peers import Peer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, SECOND
-from edgesdk.balance.tasks import Bid, Task
+from edgesdk.balance.tasks import DOUBTED, Bid, Task
 from edgesdk.balance.terms import Group
 from edgesdk.balance.waiting import Waiting
 
 __all__ = ["Offering"]
-
-# In the place of a count of doubts: it was given the time again, and gets it no third time.
-_DOUBTED = -1
 
 
 class Offering:
@@ -37,8 +35,6 @@ class Offering:
         "_tasks",
         "_waiting",
         "delivered",
-        "overdue",
-        "served",
     )
 
     def __init__(
@@ -60,13 +56,16 @@ class Offering:
         self._bids: dict[int, Bid] = {}
         self._waiting = Waiting(seat, links, self._turn)
         self._next = seat.rng.getrandbits(32)
-        self.delivered = self.served = self.overdue = 0
+        self.delivered = Delivered(
+            seat, links, costs, demand, again=self._again, freed=self._waiting.look
+        )
 
     # Deciding.
 
     def place(self, group: Group, now_ns: int) -> None:
         """Here with headroom, else at a peer, else here without, else later, else nowhere."""
-        if self._home.run_first(group, now_ns):
+        captive = self._candidates.captive(group)
+        if self._home.run_first(group, now_ns, captive=captive):
             return
         task = self._tasks[group.id] = Task(group)
         self._seek(task, now_ns)
@@ -170,7 +169,7 @@ class Offering:
             if answer.verdict == VARIANT:
                 peer.unlike[group.model] = group.variant
             elif answer.verdict in (NOT_RESIDENT, LOADING):
-                peer.suspect_ns = max(peer.suspect_ns, now_ns)
+                peer.suspect(now_ns)
             if bid not in task.bids:
                 return
         if all(other.answered for other in task.bids):
@@ -186,8 +185,8 @@ class Offering:
         for bid in task.bids:
             if bid.answered:
                 continue
-            if bid.doubts not in (_DOUBTED, seat.doubts):
-                bid.doubts = _DOUBTED
+            if bid.doubts not in (DOUBTED, seat.doubts):
+                bid.doubts = DOUBTED
                 doubted = True
         if doubted:
             # This node was held up itself: the answers may be waiting in its own socket. Once: a
@@ -198,7 +197,7 @@ class Offering:
         for bid in task.bids:
             if not bid.answered:
                 bid.answered = True
-                self._suspect(bid.peer, now_ns, seat.settings.period_ns // 4)
+                bid.peer.suspect(now_ns + seat.settings.period_ns // 4)
                 seat.timers.at(now_ns + SECOND, self._forget, bid)
         self._conclude(task, now_ns)
 
@@ -228,19 +227,8 @@ class Offering:
             self._cancel(peer, best.number, now_ns)
             self._seek(task, now_ns)
             return
-        task.step += 1
-        task.peer = peer
-        task.doubts = self._seat.doubts
-        task.expected_ns = links.send(peer.link, group.payload_bytes, now_ns) + 2 * peer.latency_ns
-        cost = self._costs.of(peer, (group.model, group.items))
-        peer.debit(cost, now_ns)
-        arrive_by = now_ns + queued + peer.latency_ns + links.classes[peer.link].excess_ns
-        self.delivered += 1
-        self._seat.actions.append(Deliver(group, peer.number, best.token, arrive_by, best.ends_ns))
-        patience = max(20 * MS, 3 * (peer.srtt_ns or 2 * peer.latency_ns))
-        self._seat.timers.at(
-            best.ends_ns + peer.latency_ns + patience, self._overdue, (task, task.step)
-        )
+        del self._tasks[group.id]
+        self.delivered.deliver(task, best, queued, now_ns)
 
     def _second_opinion(self, task: Task, best: Bid, now_ns: int) -> bool:
         """Where the place offered is not good, asks one more peer before taking it."""
@@ -267,38 +255,18 @@ class Offering:
     # After delivery.
 
     def finished(self, group_id: int, now_ns: int, wire_ns: int | None) -> None:
-        """Results came. Of a group that was given up in the same moment they change nothing: it is
-        being placed again, and comes to an end of its own."""
-        task = self._tasks.get(group_id)
-        if task is None or task.peer is None:
-            return
-        del self._tasks[group_id]
-        task.step += 1
-        self.served += 1
-        group = task.group
-        task.peer.kept()
-        self._demand.ended(group.model, group.items, now_ns <= group.deadline_ns, now_ns)
-        excess = None if wire_ns is None else wire_ns - task.expected_ns
-        self._free(task, excess, now_ns)
+        """Results of a delivered group came."""
+        self.delivered.finished(group_id, now_ns, wire_ns)
 
     def fail(self, group_id: int, now_ns: int) -> None:
         """The transport gave it up: planned again at once."""
-        task = self._tasks.get(group_id)
-        if task is None or task.peer is None:
-            return
-        peer = task.peer
-        peer.broke(now_ns)
-        self._free(task, None, now_ns)
-        self._again(task, now_ns)
+        self.delivered.fail(group_id, now_ns)
 
     def leave(self, peer: Peer, now_ns: int) -> None:
         """A peer is gone: all it had is planned again at once."""
+        self.delivered.leave(peer, now_ns)
         for task in list(self._tasks.values()):
-            if task.peer is peer:
-                self._free(task, None, now_ns)
-                self._seat.actions.append(CancelDelivery(task.group, peer.number))
-                self._again(task, now_ns)
-            elif task.bids:
+            if task.bids:
                 for bid in task.bids:
                     if bid.peer is peer:
                         bid.answered = True
@@ -308,35 +276,8 @@ class Offering:
                 if all(bid.answered for bid in task.bids):
                     self._conclude(task, now_ns)
 
-    def _overdue(self, what: tuple[Task, int], now_ns: int) -> None:
-        """The promised end is over, and with it the patience."""
-        task, step = what
-        peer = task.peer
-        if task.step != step or peer is None:
-            return
-        seat = self._seat
-        if task.doubts not in (_DOUBTED, seat.doubts):
-            task.doubts = _DOUBTED
-            seat.timers.at(now_ns + max(20 * MS, 3 * peer.srtt_ns), self._overdue, what)
-            return
-        peer.broke(now_ns)
-        self._suspect(peer, now_ns, SECOND)
-        self.overdue += 1
-        group = task.group
-        self._free(task, group.deadline_ns - group.captured_ns, now_ns)
-        seat.actions.append(CancelDelivery(group, peer.number))
-        self._again(task, now_ns)
-
-    def _free(self, task: Task, excess_ns: int | None, now_ns: int) -> None:
-        peer = task.peer
-        assert peer is not None
-        task.peer = None
-        group = task.group
-        allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
-        self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed)
-        self._waiting.look(now_ns)
-
     def _again(self, task: Task, now_ns: int) -> None:
+        self._tasks[task.group.id] = task
         task.rounds = 0
         if task.group.deadline_ns <= now_ns:
             self._drop(task, now_ns)
@@ -408,7 +349,3 @@ class Offering:
 
     def _cancel(self, peer: Peer, number: int, now_ns: int) -> None:
         self._seat.send(peer.number, Cancel(number).pack(), now_ns)
-
-    @staticmethod
-    def _suspect(peer: Peer, now_ns: int, for_ns: int) -> None:
-        peer.suspect_ns = max(peer.suspect_ns, now_ns + for_ns)

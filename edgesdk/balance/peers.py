@@ -136,6 +136,10 @@ class Peer:
             return _UNKNOWN_NS
         return max(least_ns, self.srtt_ns + 4 * self.rtt_var_ns)
 
+    def suspect(self, until_ns: int) -> None:
+        """It is not asked before *until_ns*."""
+        self.suspect_ns = max(self.suspect_ns, until_ns)
+
     def kept(self) -> None:
         """It kept a promise."""
         self.faith += (1.0 - self.faith) * 0.1

@@ -5,7 +5,10 @@ from __future__ import annotations
 from edgesdk.balance.peers import Peer
 from edgesdk.balance.terms import Group
 
-__all__ = ["Bid", "Task"]
+__all__ = ["DOUBTED", "Bid", "Task"]
+
+DOUBTED = -1
+"""In the place of a count of doubts: it was given the time again, and gets it no third time."""
 
 
 class Bid:
