@@ -82,6 +82,7 @@ class CaptureSupervisor:
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._orders: list[Callable[[], None]] = []
+        self._tended_at = time.monotonic()
         self._closing = False
         # Workers are started by this thread alone: the kernel ends them with the *thread* that
         # started them.
@@ -302,10 +303,15 @@ class CaptureSupervisor:
     def _tend(self) -> None:
         """What is done by the clock: restarts, silent workers, repeated acknowledgements."""
         now = time.monotonic()
+        # Who was frozen or starved itself has not listened: that nobody spoke is not known.
+        away = max(0.0, now - self._tended_at - 2 * TICK)
+        self._tended_at = now
         with self._lock:
             cameras = list(self._cameras.values())
         for camera in cameras:
             worker = camera.worker
+            if worker is not None:
+                worker.heard_at += away
             if camera.watch is not None:
                 self._set(camera, camera.watch.look(now, camera.status))
             elif worker is None:
