@@ -18,10 +18,11 @@ GRID = 4
 SIDE = 32
 
 
-def cells_model(*, work: int = 0) -> bytes:
-    """uint8 ``image`` [n, 32, 32, 3] -> boxes, scores, classes, count: one box a cell of a 4 x 4
-    grid, its score the cell's mean brightness. *work*: multiplications of 256 x 256 on the way."""
-    cell = SIDE // GRID
+def cells_model(*, work: int = 0, side: int = SIDE) -> bytes:
+    """uint8 ``image`` [n, side, side, 3] -> boxes, scores, classes, count: one box a cell of a
+    4 x 4 grid, its score the cell's mean brightness. *work*: multiplications of 256 x 256 on the
+    way."""
+    cell = side // GRID
     n = GRID * GRID
     corners = np.array(
         [
@@ -76,7 +77,7 @@ def cells_model(*, work: int = 0) -> bytes:
     return _onnx(
         nodes,
         constants,
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIDE, SIDE, 3])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", side, side, 3])],
         {"boxes": ["n", n, 4], "scores": ["n", n], "classes": ["n", n], "number": ["n"]},
     )
 
@@ -119,7 +120,7 @@ backend = "onnxruntime"
 name = "image"
 layout = "NHWC"
 dtype = "uint8"
-shape = [-1, 32, 32, 3]
+shape = [-1, {side}, {side}, 3]
 colour = "RGB"
 [outputs]
 boxes = "boxes"
@@ -155,22 +156,27 @@ activation = "none"
 
 @dataclass(frozen=True)
 class Cards:
-    """Paths of model cards, to be named in applications."""
+    """Paths of model cards, to be named in applications.
+
+    large_cells has an input of a detector's size, whose pictures are compressed on the wire.
+    """
 
     cells: str
     slow_cells: str
+    large_cells: str
     colours: str
 
 
 @pytest.fixture(scope="session")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> Cards:
     folder = tmp_path_factory.mktemp("cards")
-    for name, work in (("cells", 0), ("slow-cells", 60)):
-        (folder / f"{name}.onnx").write_bytes(cells_model(work=work))
-        (folder / f"{name}.toml").write_text(CELLS_CARD.format(name=name))
+    for name, work, side in (("cells", 0, SIDE), ("slow-cells", 60, SIDE), ("large-cells", 0, 160)):
+        (folder / f"{name}.onnx").write_bytes(cells_model(work=work, side=side))
+        (folder / f"{name}.toml").write_text(CELLS_CARD.format(name=name, side=side))
     (folder / "colours.onnx").write_bytes(colours_model())
     (folder / "colours.toml").write_text(COLOURS_CARD)
-    return Cards(*(str(folder / f"{n}.toml") for n in ("cells", "slow-cells", "colours")))
+    names = ("cells", "slow-cells", "large-cells", "colours")
+    return Cards(*(str(folder / f"{name}.toml") for name in names))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,7 +96,7 @@ class Asking:
         self._asked: dict[int, _Asked] = {}
         self._next = 1
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._sizes: dict[tuple[int, str], float] = {}
+        self._sizes: dict[tuple[int, bool], float] = {}
 
     def open(self) -> int:
         """Groups that have not ended, as far as the balancer knows."""
@@ -282,16 +282,14 @@ class Asking:
 
     def _size(self, key: int, request: Request, exact: bool) -> float:
         """Bytes that a picture will have on the wire, as they came out lately."""
-        found = self._sizes.get((key, "raw" if exact else "jpeg"))
-        if found is not None:
-            return found
-        width, height = request.model.codec.size
-        return width * height * (3.0 if exact else 0.45)
+        found = self._sizes.get((key, exact))
+        return payload.expected_bytes(request.model.codec, exact=exact) if found is None else found
 
     def _learn(self, group: Group, exact: bool, size: int) -> None:
-        name = (group.model, "raw" if exact else "jpeg")
         each = size / group.items
-        self._sizes[name] = 0.8 * self._sizes.get(name, each) + 0.2 * each
+        self._sizes[group.model, exact] = (
+            0.8 * self._sizes.get((group.model, exact), each) + 0.2 * each
+        )
 
 
 def _add(counts: dict[int, int], key: int, amount: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgesdk.cluster.data import Arrival, Reply
     from edgesdk.models.codec import Codec
 
-__all__ = ["decode", "encode", "pack", "unpack"]
+__all__ = ["decode", "encode", "expected_bytes", "pack", "unpack"]
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -39,15 +39,25 @@ _encoder = msgspec.msgpack.Encoder()
 _made = msgspec.msgpack.Decoder(_Made)
 
 
+# Of the bytes of a raw picture, what is left on a street scene full of leaves.
+_COMPRESSED = 0.21
+
+
+def expected_bytes(codec: Codec, *, exact: bool) -> float:
+    """What one picture for *codec* will take on the wire, before one was sent."""
+    from edgesdk.cluster import frame_codec
+
+    raw = codec.picture_bytes
+    return raw if frame_codec.codec_for(raw, exact=exact) == frame_codec.RAW else raw * _COMPRESSED
+
+
 def encode(
     group: Group, small: Sequence[Shrunk], codec: Codec, options: Options, *, exact: bool
 ) -> tuple[GroupHeader, list[bytes]]:
-    """The header of *group* and its pictures' bytes: JPEG, or as they are where *exact*."""
+    """The header of *group* and its pictures' bytes, in the form of :func:`codec_for`."""
     from edgesdk.cluster import frame_codec
 
-    name = frame_codec.RAW if exact else frame_codec.DEFAULT_CODEC
-    if not exact and codec.input.colour == "BGR":
-        name += "-bgr"
+    name = frame_codec.codec_for(codec.picture_bytes, exact=exact, colour=codec.input.colour)
     pictures, parts = frame_codec.encode_pictures([picture.image for picture in small], name)
     reading = pack_reading([picture.geometry for picture in small], options, codec.form)
     header = GroupHeader(group.id, group.model, group.variant, name, pictures, reading)

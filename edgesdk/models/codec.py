@@ -80,6 +80,11 @@ class Codec:
         """Width and height of the image input."""
         return self._encoder.width, self._encoder.height
 
+    @property
+    def picture_bytes(self) -> int:
+        """Bytes of what shrink() makes of one image."""
+        return self._encoder.picture_bytes
+
     def encode(
         self, images: Sequence[Image], batch: int | None = None
     ) -> tuple[dict[str, NDArray[Any]], list[Geometry]]:

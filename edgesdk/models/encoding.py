@@ -124,6 +124,11 @@ class ImageEncoder:
             small.append(Shrunk(target, placement.geometry(width, height)))
         return small
 
+    @property
+    def picture_bytes(self) -> int:
+        """Bytes of one image of shrink()."""
+        return self.height * self.width * self.channels
+
     @cached_property
     def form(self) -> int:
         """A u32 of all that shrink() goes by."""

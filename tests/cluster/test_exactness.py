@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgesdk.cluster.frame_codec import coder
+from edgesdk.cluster.frame_codec import DEFAULT_CODEC, coder
 from edgesdk.graph import load_application
 from edgesdk.runtime import Node
 from tests.cluster.agents import Cluster, eventually
@@ -19,7 +19,7 @@ FRAMES = 90
 @pytest.fixture(scope="module")
 def cluster(cards: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two cameras that see more than their accelerators can do, and one node that has time."""
-    with Cluster(tmp_path_factory.mktemp("exact"), cards.cells) as made:
+    with Cluster(tmp_path_factory.mktemp("exact"), cards.large_cells) as made:
         made.add("exact", fps=20, service_ms=100, exact=True)
         made.add("plain", fps=20, service_ms=100)
         made.add("idle", fps=1, service_ms=15)
@@ -81,7 +81,7 @@ def test_compressed_frames_say_so_and_have_ids_of_their_own(
         (made_by,) = record["provenance"]
         assert made_by["offload"]["differs"] == ["wire codec"]
         codec = made_by["offload"]["codec"]
-        assert codec.startswith("jpeg-90, decoded by ")
+        assert codec.startswith(f"{DEFAULT_CODEC}, decoded by ")
         assert codec.endswith(f", coded by {coder()}")
         ids.add(made_by["execution_id"])
     assert len(ids) == 1

@@ -60,6 +60,22 @@ def round_trip(pictures, codec):
     return decode_parts(parts, header_of(pictures, codec))
 
 
+@pytest.mark.parametrize(
+    ("side", "exact", "colour", "codec"),
+    [
+        (300, False, "RGB", frame_codec.DEFAULT_CODEC),
+        (300, False, "BGR", f"{frame_codec.DEFAULT_CODEC}-bgr"),
+        (300, True, "BGR", "raw"),
+        (64, False, "RGB", "raw"),  # a crop for a classifier: nothing to save
+    ],
+)
+def test_pictures_are_compressed_where_that_saves_something_and_nobody_asks_for_their_bits(
+    side, exact, colour, codec
+):
+    assert frame_codec.codec_for(3 * side * side, exact=exact, colour=colour) == codec
+    assert frame_codec.check_codec(codec) == codec
+
+
 @pytest.mark.parametrize("channels", [3, 1, 0])
 def test_raw_pictures_come_back_to_the_bit(channels):
     pictures = [scene(100 + 20 * i, 160, channels) for i in range(3)]
