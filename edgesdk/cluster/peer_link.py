@@ -158,7 +158,10 @@ class PeerLink:
             if self._closing:
                 return
             if early and self._session is None:
-                self._connect(time.monotonic_ns() + int(_PROBE_SECONDS * 1e9))
+                try:
+                    self._connect(time.monotonic_ns() + int(_PROBE_SECONDS * 1e9))
+                except Exception as error:
+                    log.warning("no session with %s yet: %s", self.node_id, error)
             if delivery is not None:
                 try:
                     self._send(delivery)
