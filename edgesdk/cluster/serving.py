@@ -91,6 +91,7 @@ class Serving:
             options=options,
             captured_ns=time.monotonic_ns(),
             origin=self._who(arrival.origin) or str(arrival.origin),
+            abandoned=lambda: arrival.cancelled,
         )
 
     def _answer(self, arrival: Arrival, model: LoadedModel, outcome: Outcome) -> None:

@@ -259,15 +259,18 @@ class Executor:
     def _serve(self, lane: int) -> None:
         while (work := self._next(lane)) is not None:
             batch, requests = work
-            outcomes = _run(requests)
+            wanted = [request for request in requests if not request.abandoned()]
+            outcomes = _run(wanted) if wanted else []
+            left = [r for r in requests if r not in wanted]
             for request in requests:
                 # This thread may wait long for its next batch: it must not hold the ring's slots.
                 request.pictures = ()
-            took = sum(
-                (outcomes[0].times.prepare, outcomes[0].times.infer, outcomes[0].times.decode)
-            )
+            times = outcomes[0].times if outcomes else Times()
+            took = times.prepare + times.infer + times.decode
             with self._wake:
-                ok = all(outcome.error is None for outcome in outcomes)
+                # What a smaller batch took says nothing about the cost of this one.
+                ok = not left and all(outcome.error is None for outcome in outcomes)
+                outcomes += [Outcome(request, dropped="cancelled") for request in left]
                 now = time.monotonic_ns()
                 self._scheduler.done(batch.id, now, took_ns=took, ok=ok)
                 self._load.ended(lane, now)

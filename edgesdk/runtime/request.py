@@ -47,6 +47,10 @@ class Terms:
     exact: bool = False
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """Pictures of one frame for one model: the unit the scheduler decides about.
@@ -55,7 +59,8 @@ class Request:
     are the decoding options (``score``, ``iou``) of the operator that asks. *captured_ns* and
     *terms* are there where the request may be placed on other nodes; *origin* names the node that
     asks where that is another one. *ended* is the node's: set once its first outcome is settled.
-    *whole* is the request that this one is a part of.
+    *whole* is the request that this one is a part of. *abandoned* says whether nobody waits for it
+    any more: it is then not begun, but dropped (``cancelled``).
     """
 
     stream: int
@@ -70,6 +75,7 @@ class Request:
     origin: str = ""
     ended: bool = False
     whole: Any = None
+    abandoned: Callable[[], bool] = _never
 
 
 @dataclass(eq=False, slots=True)

@@ -328,6 +328,48 @@ def test_of_many_threads_that_promise_claim_cancel_and_submit_each_request_ends_
     assert {o.dropped for o in b.outcomes} <= {None, "deadline", "queue", "thinned"}
 
 
+def test_what_was_cancelled_before_its_turn_is_not_computed(
+    bench: Callable[..., Bench], wait_for: Callable[..., None]
+) -> None:
+    model = model_of()
+    session: Any = model.session
+    b = bench(model)
+    session.gate.clear()
+    first, second, third = (b.reserve(model, n) for n in (1, 2, 1))
+    cancelled = threading.Event()
+    assert b.executor.claim([b.request(model, (1,))], first)
+    wait_for(lambda: b.executor.waiting() == 0, "the first one runs")
+    given_up = b.request(model, (2, 3), origin="other", abandoned=cancelled.is_set)
+    assert b.executor.claim([given_up], second)
+    assert b.executor.claim([b.request(model, (4,), origin="other")], third)
+    cancelled.set()
+    session.gate.set()
+    wait_for(lambda: len(b.outcomes) == 3, "all three")
+    assert sum(session.batches) == 2
+    ends = {outcome.request: outcome for outcome in b.outcomes}
+    assert ends[given_up].dropped == "cancelled"
+    assert sorted(o.values for o in b.outcomes if o.values) == [[(1,)], [(4,)]]
+    assert (b.executor.executed, b.executor.received) == (2, 1)
+
+
+def test_parts_of_a_group_that_was_cancelled_in_between_are_not_computed(
+    bench: Callable[..., Bench], wait_for: Callable[..., None]
+) -> None:
+    model = model_of(batches=(1, 2))
+    session: Any = model.session
+    b = bench(model)
+    session.gate.clear()
+    cancelled = threading.Event()
+    request = b.request(model, range(6), abandoned=cancelled.is_set)
+    assert b.executor.claim([request], b.reserve(model, 6))
+    wait_for(lambda: b.executor.waiting() < 3, "the first part runs")
+    cancelled.set()
+    session.gate.set()
+    wait_for(lambda: bool(b.outcomes), "the outcome")
+    assert session.batches == [2]
+    assert [outcome.dropped for outcome in b.outcomes] == ["cancelled"]
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
 def test_cut_keeps_every_picture_once_and_in_order(most: int) -> None:
     for counts in ((1,), (8,), (3, 1, 4), (2, 2, 2, 2), (5, 3)):
