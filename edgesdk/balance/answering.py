@@ -15,6 +15,8 @@ from edgesdk.balance.terms import Promise
 
 __all__ = ["Answering", "Held"]
 
+_DOUBTED = 1024
+
 
 class Held:
     """A place given to a peer, until its data come or do not."""
@@ -59,6 +61,7 @@ class Answering:
         "_fairness",
         "_held",
         "_ns_a_byte",
+        "_room",
         "_seat",
         "_used",
         "accepted",
@@ -81,6 +84,7 @@ class Answering:
         self._held: dict[tuple[int, int], Held] = {}
         self._by_token: dict[bytes, Held] = {}
         self._count: dict[int, int] = {}
+        self._room: dict[int, int] = {}
         self._ns_a_byte = 8e9 / seat.settings.nic_bps
         self.accepted = self.refused = self.claimed = 0
 
@@ -100,7 +104,8 @@ class Answering:
             return VARIANT, 0, cost, b""
         name = (sender, offer.number)
         settings = self._seat.settings
-        if name in self._held or self._count.get(sender, 0) >= settings.reservations_a_peer:
+        room = self._room.get(sender, settings.reservations_a_peer)
+        if name in self._held or self._count.get(sender, 0) >= room:
             self.refused += 1
             return BUSY, 0, cost, b""
         self._fairness.heard(model, offer.served, offer.items, now_ns)
@@ -134,9 +139,15 @@ class Answering:
         if held is None or held.group[0] != sender or held.until_ns < now_ns:
             return None
         self._forget(held)
+        self._trust(sender, kept=True)
         self.claimed += 1
         self._used(held.model, self._seat.local.cost_ns(held.model, held.items), now_ns)
         return held.promise
+
+    def holds(self, sender: int, token: bytes) -> bool:
+        """Whether :meth:`claim` could succeed. Any thread: it looks, once, at one table."""
+        held = self._by_token.get(token)
+        return held is not None and held.group[0] == sender
 
     def cancel(self, sender: int, number: int) -> None:
         """A peer does not need its place."""
@@ -163,7 +174,19 @@ class Answering:
     def _expire(self, held: Held, now_ns: int) -> None:
         if self._by_token.get(held.token) is held:
             self._forget(held)
+            self._trust(held.group[0], kept=False)
             self._seat.local.cancel(held.promise)
+
+    def _trust(self, sender: int, *, kept: bool) -> None:
+        """A place was used, or not even given back: whoever lets places go to waste gets half as
+        many at once each time, so that nobody keeps this node from its own frames with words."""
+        most = self._seat.settings.reservations_a_peer
+        room = self._room.pop(sender, most)
+        room = room + 1 if kept else max(1, room // 2)
+        if room < most:
+            self._room[sender] = room
+            if len(self._room) > _DOUBTED:
+                del self._room[next(iter(self._room))]
 
     def _forget(self, held: Held) -> None:
         del self._held[held.group]

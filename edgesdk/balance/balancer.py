@@ -165,6 +165,10 @@ class Balancer:
         None: unknown, expired, used, or given to another node."""
         return self._answering.claim(sender, token, now_ns)
 
+    def holds(self, sender: int, token: bytes) -> bool:
+        """Whether *token* is one that *sender* was given and has not used. Without any lock."""
+        return self._answering.holds(sender, token)
+
     # Time.
 
     def advance(self, now_ns: int) -> None:

@@ -125,7 +125,13 @@ class Member:
         )
         control = parse_address(self.config.listen)
         data = parse_address(self.config.data) if self.config.data else (control[0], control[1] + 1)
-        self.data = DataPlane(self.identity, data, arrived=self.serving.arrived, source=control[0])
+        self.data = DataPlane(
+            self.identity,
+            data,
+            arrived=self.serving.arrived,
+            known=self.balancer.holds,
+            source=control[0],
+        )
         self.asking = Asking(self.local, self.data, self, report=node.report, peer=self._peers.get)
         hello = Hello(site=self.config.site, data_port=self.data.address[1], version=__version__)
         self.control = Control(

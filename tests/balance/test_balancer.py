@@ -205,6 +205,7 @@ def test_a_peer_that_lies_about_its_load_loses_its_weight():
             net.run(net.now + 20 * MS)
             net.balancers[1].finished(number, net.now, wire_ns=None)
         else:
+            assert net.balancers[delivery.peer].claimed(1, delivery.token, net.now) is not None
             net.balancers[1].finished(number, net.now, wire_ns=None)
         net.drain()
     assert asked[30:].count(liar) <= 2, "a fair share is 6"
