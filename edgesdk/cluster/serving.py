@@ -92,6 +92,7 @@ class Serving:
             captured_ns=time.monotonic_ns(),
             origin=self._who(arrival.origin) or str(arrival.origin),
             abandoned=lambda: arrival.cancelled,
+            exact=arrival.header.variant != 0,
         )
 
     def _answer(self, arrival: Arrival, model: LoadedModel, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from edgesdk.errors import EdgeError
 from edgesdk.inference.protocol import Tensors, TensorSpec, batched
 
 Run = Callable[[Tensors], Tensors]
+Same = Callable[[NDArray[Any], NDArray[Any]], bool]
 
 
 def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 20261121) -> list[Tensors]:
@@ -43,8 +44,16 @@ def samples(inputs: tuple[TensorSpec, ...], count: int, seed: int = 20261121) ->
     return made
 
 
-def agrees(inputs: tuple[TensorSpec, ...], single: Run, together: Run, batch: int) -> bool:
-    """Whether *together* on *batch* samples gives each row what *single* gives it alone."""
+def agrees(
+    inputs: tuple[TensorSpec, ...],
+    single: Run,
+    together: Run,
+    batch: int,
+    same: Same | None = None,
+) -> bool:
+    """Whether *together* on *batch* samples gives each row what *single* gives it alone: as *same*
+    has it; default close()."""
+    same = same or close
     if any(not s.shape or s.shape[0] is None for s in inputs):
         return False
     alone = samples(inputs, batch)
@@ -60,7 +69,7 @@ def agrees(inputs: tuple[TensorSpec, ...], single: Run, together: Run, batch: in
             return False
         step = first.shape[0]
         for row, one in enumerate(expected):
-            if not close(array[row * step : (row + 1) * step], one[name]):
+            if not same(array[row * step : (row + 1) * step], one[name]):
                 return False
     return True
 

@@ -165,15 +165,18 @@ class StandInModel(_TimedModel):
             _BATCHES,
             device.costs_ns(behind.card),
             behind.hardware,
+            behind.equal_batches,
             device=device,
             stated=stated,
             behind=behind,
         )
 
-    def encode(self, pictures: Sequence[Picture | Shrunk]) -> tuple[Any, Sequence[Any]]:
+    def encode(
+        self, pictures: Sequence[Picture | Shrunk], *, exact: bool = False
+    ) -> tuple[Any, Sequence[Any]]:
         size = self.behind.max_batch
         parts = [
-            self.behind.encode(pictures[first : first + size])
+            self.behind.encode(pictures[first : first + size], exact=exact)
             for first in range(0, len(pictures), size)
         ]
         return _Batch([inputs for inputs, _ in parts], len(pictures)), [g for _, g in parts]
@@ -229,7 +232,9 @@ class ServiceTimeOnly(_TimedModel):
             stated=stated,
         )
 
-    def encode(self, pictures: Sequence[Picture | Shrunk]) -> tuple[Any, Sequence[Any]]:
+    def encode(
+        self, pictures: Sequence[Picture | Shrunk], *, exact: bool = False
+    ) -> tuple[Any, Sequence[Any]]:
         return _Batch([], len(pictures)), [None] * len(pictures)
 
     def decode(

@@ -370,7 +370,10 @@ def _run_together(requests: Sequence[Request], started: int) -> list[Outcome]:
     model = requests[0].model
     assert isinstance(model, LoadedModel)
     counts = [len(request.pictures) for request in requests]
-    inputs, geometries = model.encode([p for request in requests for p in request.pictures])
+    inputs, geometries = model.encode(
+        [p for request in requests for p in request.pictures],
+        exact=any(request.exact for request in requests),
+    )
     if len(requests) == 1:
         # The pixels are not needed any more: from here their slot in the ring is free. (Of several
         # requests each may have to run alone.)

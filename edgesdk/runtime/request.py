@@ -58,7 +58,8 @@ class Request:
     *stream* is the scheduler's; *done* is the caller's, never called by the executor. *options*
     are the decoding options (``score``, ``iou``) of the operator that asks. *captured_ns* and
     *terms* are there where the request may be placed on other nodes; *origin* names the node that
-    asks where that is another one. *ended* is the node's: set once its first outcome is settled.
+    asks where that is another one. *exact*: its values must not depend on what runs beside it.
+    *ended* is the node's: set once its first outcome is settled.
     *whole* is the request that this one is a part of. *abandoned* says whether nobody waits for it
     any more: it is then not begun, but dropped (``cancelled``).
     """
@@ -73,6 +74,7 @@ class Request:
     captured_ns: int = 0
     terms: Terms | None = None
     origin: str = ""
+    exact: bool = False
     ended: bool = False
     whole: Any = None
     abandoned: Callable[[], bool] = _never

@@ -68,7 +68,7 @@ class Services(Protocol):
 class Port:
     """Where an inference stage of one camera enters the scheduler.
 
-    *terms*: there where its requests may be placed on other nodes too.
+    *terms*: there where its requests may be placed on other nodes too. *exact*: see Request.
     """
 
     stream: int
@@ -76,6 +76,7 @@ class Port:
     model: Any
     options: tuple[tuple[str, Any], ...] = ()
     terms: Terms | None = None
+    exact: bool = False
 
 
 @dataclass(eq=False, slots=True)

@@ -23,6 +23,7 @@ from edgesdk.inference import (
     IOSpec,
     LoadOptions,
     Session,
+    batching,
     discover,
 )
 from edgesdk.models.card import ModelCard
@@ -77,15 +78,25 @@ class KnownModel:
         return cls(card, variant, card.sha256_of(variant) if known else "", Codec(card, variant))
 
 
+class _Parts(NamedTuple):
+    """Inputs or outputs of several inferences that stand for one batch."""
+
+    each: Sequence[Any]
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedModel(KnownModel):
-    """One variant of a card in one session. Thread-safe."""
+    """One variant of a card in one session. Thread-safe.
+
+    *equal_batches*: those of *batches* whose rows are, bit by bit, what each picture gives alone.
+    """
 
     session: Session
     spec: IOSpec
     batches: tuple[int, ...]
     costs_ns: tuple[int, ...]
     hardware: str = ""
+    equal_batches: tuple[int, ...] = (1,)
 
     @cached_property
     def max_batch(self) -> int:
@@ -106,14 +117,34 @@ class LoadedModel(KnownModel):
             evidence=spec.evidence,
         )
 
-    def encode(self, pictures: Sequence[Picture | Shrunk]) -> tuple[Any, Sequence[Any]]:
+    def encode(
+        self, pictures: Sequence[Picture | Shrunk], *, exact: bool = False
+    ) -> tuple[Any, Sequence[Any]]:
         """What :meth:`infer` takes for all pictures, and what :meth:`decode` does: the inputs of
-        the smallest batch that holds them, and their geometries."""
-        batch = next(size for size in self.batches if size >= len(pictures))
-        return self.codec.encode(pictures, batch)
+        the smallest batch that holds them, and their geometries.
+
+        exact: whatever is beside a picture in the batch, its values are the same bytes; so they
+        may have to run in several batches.
+        """
+        sizes = self.equal_batches if exact else self.batches
+        most = sizes[-1]
+        if len(pictures) <= most:
+            return self._together(pictures, sizes)
+        parts = [
+            self._together(pictures[first : first + most], sizes)
+            for first in range(0, len(pictures), most)
+        ]
+        return _Parts([inputs for inputs, _ in parts]), [found for _, found in parts]
+
+    def _together(
+        self, pictures: Sequence[Picture | Shrunk], sizes: Sequence[int]
+    ) -> tuple[Any, Sequence[Any]]:
+        return self.codec.encode(pictures, next(size for size in sizes if size >= len(pictures)))
 
     def infer(self, inputs: Any, ready_ns: int = 0) -> Any:
         """*ready_ns*: since when the batch could have run; accelerators that are emulated ask."""
+        if isinstance(inputs, _Parts):
+            return _Parts([self.session.infer(each) for each in inputs.each])
         return self.session.infer(inputs)
 
     def decode(
@@ -122,6 +153,12 @@ class LoadedModel(KnownModel):
         geometries: Sequence[Any],
         options: tuple[tuple[str, Any], ...],
     ) -> Sequence[Any]:
+        if isinstance(outputs, _Parts):
+            return [
+                value
+                for part, placed in zip(outputs.each, geometries, strict=True)
+                for value in self.codec.decode(part, placed, **dict(options))
+            ]
         return self.codec.decode(outputs, geometries, **dict(options))
 
 
@@ -274,6 +311,7 @@ class Sessions:
                 sizes,
                 _cost_by_items(costs, sizes),
                 found.full_name,
+                _equal(session, spec, sizes),
             )
         except BaseException:
             session.unload()
@@ -307,6 +345,16 @@ def _worthwhile(costs: Mapping[int, int]) -> tuple[int, ...]:
         if size > 1 and costs[size] / size < _WORTH * costs[sizes[-1]] / sizes[-1]:
             sizes.append(size)
     return tuple(sizes)
+
+
+def _equal(session: Session, spec: IOSpec, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Those of *sizes* that make no difference to any bit: the runtime may use other kernels."""
+    run = session.infer
+    return tuple(
+        size
+        for size in sizes
+        if size == 1 or batching.agrees(spec.inputs, run, run, size, np.array_equal)
+    )
 
 
 def _cost_by_items(costs: Mapping[int, int], sizes: Sequence[int]) -> tuple[int, ...]:

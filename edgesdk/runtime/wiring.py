@@ -125,7 +125,9 @@ class Wiring:
                         self.add_model(model)
                     if self._placed and not lossless:
                         terms = _terms(plan, stage, blueprint.cameras[camera].frames)
-                        ports[stage.index] = Port(_NO_STREAM, _GROUP, model, stage.options, terms)
+                        ports[stage.index] = Port(
+                            _NO_STREAM, _GROUP, model, stage.options, terms, terms.exact
+                        )
                         continue
                     if not isinstance(model, LoadedModel):
                         raise UsageError(
@@ -140,7 +142,11 @@ class Wiring:
                         number = self._open(plan, stage, wanted)
                     made.streams[at] = wanted, number
                     ports[stage.index] = Port(
-                        number, min(_GROUP, model.max_batch), model, stage.options
+                        number,
+                        min(_GROUP, model.max_batch),
+                        model,
+                        stage.options,
+                        exact=_exact(plan, stage),
                     )
         except BaseException:
             self.disconnect(made, before)
@@ -232,8 +238,12 @@ def _terms(plan: Plan, stage: Stage, reach: Reach) -> Terms:
         weight=plan.applications[app].weight,
         operator=stage.planned.id,
         reach=reach,
-        exact=any(plan.applications[name].exact for name in apps),
+        exact=_exact(plan, stage),
     )
+
+
+def _exact(plan: Plan, stage: Stage) -> bool:
+    return any(plan.applications[name].exact for name in stage.planned.applications)
 
 
 def _payer(plan: Plan, stage: Stage) -> str:

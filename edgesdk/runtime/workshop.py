@@ -89,7 +89,9 @@ class Workshop:
     ) -> None:
         """For flows: see :class:`~edgesdk.runtime.flow.Services`."""
         executor = self.wiring.executor_of(port.model)
-        executor.submit(Request(port.stream, port.model, pictures, deadline_ns, done, port.options))
+        request = Request(port.stream, port.model, pictures, deadline_ns, done, port.options)
+        request.exact = port.exact
+        executor.submit(request)
 
     def place(
         self,
@@ -102,6 +104,7 @@ class Workshop:
         """For flows."""
         request = Request(port.stream, port.model, pictures, deadline_ns, done, port.options)
         request.captured_ns, request.terms = captured_ns, port.terms
+        request.exact = port.exact
         placer = self.placer
         if placer is None:
             self.report([Outcome(request, dropped="shutdown")])
