@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from edgesdk.planner.plan import Plan
     from edgesdk.planner.plan_entries import PlanInput
     from edgesdk.planner.problem import Problem
-    from edgesdk.provision.live import Ask, LiveStream
+    from edgesdk.planner.rates import Rate
+    from edgesdk.provision.document import ManageDocument, RateDocument
+    from edgesdk.provision.live import Ask, Live
+    from edgesdk.provision.live_records import LiveStream
     from edgesdk.provision.provider import Provider
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -132,7 +135,7 @@ def _dry(found: Plan, provider: str) -> None:
 
 
 def _run(
-    document: Any,
+    document: ManageDocument,
     problem: Problem,
     found: Plan,
     streams: list[LiveStream],
@@ -142,38 +145,80 @@ def _run(
     period: float,
     duration: float | None,
     as_json: bool,
-) -> Any:
+) -> ManageDocument:
+    from dataclasses import asdict
+
     import msgspec
 
     from edgesdk.cli.interrupts import interrupts
+    from edgesdk.cli.live import in_background
     from edgesdk.provision.budget import Budget
+    from edgesdk.provision.document import LossDocument
     from edgesdk.provision.live import Live
 
     budget = None if usd is None else Budget(usd)
     live = Live(problem, streams, source, ask, budget, told=_tell)
     began = time.monotonic()
-    live.carry_out(found, began)
-    settled = False
-    try:
+
+    def work() -> None:
+        live.carry_out(found, time.monotonic())
+        settled = False
         while duration is None or time.monotonic() - began < duration:
             live.step(time.monotonic())
             if live.settled and not settled:
                 settled = True
                 _tell(f"all {len(streams)} streams have their machine")
             # Until all run there is something new every moment.
-            if interrupts.asked.wait(period if settled else min(period, 0.5)):
+            pause = period if settled else min(period, 0.5)
+            if duration is not None:
+                pause = min(pause, max(0.0, began + duration - time.monotonic()))
+            if interrupts.asked.wait(pause):
                 break
-    except KeyboardInterrupt:
-        pass
+
+    # A machine that does not answer must not keep the manager from ending.
+    in_background(work)
     rates = [rate.eta for rate in live.rates.values()]
-    return msgspec.structs.replace(
+    done = msgspec.structs.replace(
         document,
         where=live.where(),
         migrations=live.migrations,
         eta=sum(rates) / len(rates) if rates else None,
+        programs=_programs(live),
+        losses=[LossDocument(**asdict(loss)) for loss in live.losses],
         spent_usd=0.0 if budget is None else budget.committed(time.monotonic()),
         seconds=round(time.monotonic() - began, 1),
     )
+    _tell(_summary(done))
+    return done
+
+
+def _programs(live: Live) -> dict[str, RateDocument]:
+    from edgesdk.provision.document import RateDocument
+
+    rates: dict[str, list[Rate]] = {}
+    for slot, rate in live.rates.items():
+        rates.setdefault(live.streams[slot].klass, []).append(rate)
+    return {
+        name: RateDocument(
+            eta=sum(rate.eta for rate in found) / len(found),
+            short_of_machine=sum(rate.cause == "machine" for rate in found),
+            short_outside=sum(rate.cause == "outside" for rate in found),
+        )
+        for name, found in rates.items()
+    }
+
+
+def _summary(done: ManageDocument) -> str:
+    words = [f"{len(done.where)} of {done.streams} streams on {len(set(done.where.values()))}"]
+    words[0] += f" machines after {done.seconds:g} s"
+    words.append(f"{done.migrations} migrations")
+    words += [f"{len(done.losses)} machines lost"] if done.losses else []
+    for name, rate in done.programs.items():
+        causes = ((rate.short_of_machine, "machine"), (rate.short_outside, "causes outside"))
+        short = [f"{count} short for {cause}" for count, cause in causes if count]
+        words.append(f"{name} at {rate.eta:.1%} of its rate{''.join(f' ({s})' for s in short)}")
+    words += [f"${done.spent_usd:.3f} due"] if done.spent_usd else []
+    return "; ".join(words)
 
 
 def _tell(words: str) -> None:
@@ -182,7 +227,7 @@ def _tell(words: str) -> None:
 
 def _streams(given: PlanInput, file: Path) -> list[LiveStream]:
     from edgesdk.graph import load_application
-    from edgesdk.provision.live import LiveStream
+    from edgesdk.provision.live_records import LiveStream
 
     found = []
     for name, entry in given.streams.items():

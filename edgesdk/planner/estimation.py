@@ -130,8 +130,8 @@ def fit(runs: Sequence[Measurement]) -> Fit:
     """Fits *runs* of one resolution; those that the machine could not keep up with are left out.
 
     Deviations count relative to the measurement: a small need is to be as right as a large one.
-    Accelerator time is that of the runs with the fewest streams, where no frame waits for
-    another's batch. Raises UsageError where no run remains.
+    Accelerator time a frame is the median of the runs with the fewest streams, where no frame waits
+    for another's batch. Raises UsageError where no run remains.
     """
     kept = [run for run in runs if run.eta >= SATURATED_ETA]
     if not kept:
@@ -151,7 +151,7 @@ def fit(runs: Sequence[Measurement]) -> Fit:
     shared, fixed, per_frame = _least_squares(*_relative(terms, cpu))
     memory_shared, each = _least_squares(*_relative(np.column_stack([ones, streams]), memory))
     few = streams == streams.min()
-    (busy,) = _least_squares(frames[few, None], accelerator[few])
+    busy = float(np.median(accelerator[few] / frames[few]))
     cpu_fitted = shared + fixed * streams + per_frame * frames
     memory_fitted = memory_shared + each * streams
     return Fit(

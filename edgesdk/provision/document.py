@@ -11,6 +11,25 @@ __all__ = ["ManageDocument"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
+class LossDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A *machine* was lost: so many of its streams found *headroom* on others, so many ran
+    *degraded*, slowing others down, and so many were *waiting* for one that boots."""
+
+    machine: str
+    headroom: Count
+    degraded: Count
+    waiting: Count
+
+
+class RateDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A program at the end: *eta*, the mean of its streams; how many of them fell short for want
+    of machine, and for causes outside (camera, network, other users of the camera)."""
+
+    eta: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    short_of_machine: Count
+    short_outside: Count
+
+
 class ManageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """*machines*: how many of each type were planned. What follows *streams* is of the end, and of
     nothing where *applied* is false: *where* has each ``class/camera``'s machine, *eta* the mean
@@ -26,5 +45,7 @@ class ManageDocument(msgspec.Struct, frozen=True, kw_only=True):
     where: dict[str, str] = {}
     migrations: Count = 0
     eta: float | None = None
+    programs: dict[str, RateDocument] = {}
+    losses: list[LossDocument] = []
     spent_usd: float = 0.0
     seconds: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,48 +19,27 @@ from edgesdk.planner.rates import Rate, Seen, hidden_need, judge
 from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.watch import Decisions, Watcher, WatchSettings
 from edgesdk.provision.budget import Budget
+from edgesdk.provision.finding import match_machines
+from edgesdk.provision.handing_over import hand_over
+from edgesdk.provision.live_records import LiveMachine, LiveStream, Loss
 from edgesdk.provision.provider import Host, Provider
 
-__all__ = ["Live", "LiveStream"]
+__all__ = ["Live"]
 
 Ask = Callable[[tuple[str, int], str, Any], Any]
 """Address, verb and body to a node's answer; raises EdgeError."""
 
 _MACHINES = 512
-# To start cameras and to load models costs what running them does not.
-_WARM_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class LiveStream:
-    """One camera of one class: what runs on it, and at which rate it is wanted."""
-
-    klass: str
-    camera: str
-    uri: str
-    app: str
-    fps: float
-    pixels: int = 0
-    stateless: bool = True
-
-
-@dataclass(eq=False)
-class _Machine:
-    slot: int
-    kind: int
-    told: tuple[int, ...] | None = None
-    """The streams of its last assignment; None before the first."""
-    seen: MemberStatus | None = None
-    at_s: float = 0.0
-    told_s: float = 0.0
+_LEAST_S = 4.0
 
 
 @dataclass(eq=False)
 class Live:
     """Not thread-safe; the caller calls :meth:`step` every so often, with its clock's seconds.
 
-    streams: in the order of slots. needs: by class, in the problem's units, what was planned.
-    told: each thing that is done, for people.
+    streams: in the order of slots. told: each thing that is done, for people. warm_s: for so long
+    after a machine was told its streams its use does not count: to start cameras and to load
+    models costs what running them does not.
     """
 
     problem: Problem
@@ -69,6 +49,7 @@ class Live:
     budget: Budget | None = None
     settings: WatchSettings = field(default_factory=WatchSettings)
     told: Callable[[str], None] = lambda words: None
+    warm_s: float = 15.0
 
     def __post_init__(self) -> None:
         problem = self.problem
@@ -98,38 +79,69 @@ class Live:
             self.fleet.pixels[slot] = stream.pixels
             self.fleet.stateless[slot] = stream.stateless
         self.fleet.active[:] = True
-        self.machines: dict[str, _Machine] = {}
+        self.machines: dict[str, LiveMachine] = {}
         self.rates: dict[int, Rate] = {}
         self.revision = 0
         self.migrations = 0
+        self.losses: list[Loss] = []
+        self._leaving: set[str] = set()
+        self._lost: dict[str, set[int]] = {}
+        self._left: dict[int, str] = {}  # streams that keep state: the machine that they move from
         self._measured = self._planned.copy()
         self._wanted: dict[int, int] = {}  # machine slot -> kind, asked for and not started yet
 
     def carry_out(self, plan: Plan, now_s: float) -> None:
         """Starts what *plan* needs, or takes what is there, and gives each its streams."""
         free = {id_: host for id_, host in self.provider.hosts().items() if host.state != "gone"}
+        running = {id_: self._running(host) for id_, host in free.items()}
         left = {
             name: [i for i, s in enumerate(self.streams) if s.klass == name]
             for name in dict.fromkeys(s.klass for s in self.streams)
         }
         kinds = [kind.name for kind in self.kinds]
         self.fleet.started_s[:] = now_s
+        known = match_machines(
+            plan.machines,
+            {id_: host.kind for id_, host in free.items()},
+            {id_: Counter(self.streams[s].klass for s in here) for id_, here in running.items()},
+        )
+        slots: dict[str, int] = {}
+        wanted = {machine.id: dict(machine.streams) for machine in plan.machines}
+        # Streams that run somewhere stay there as far as the plan lets them.
         for machine in plan.machines:
-            here = next((i for i, h in free.items() if h.kind == machine.type), None)
-            if here is not None:
-                del free[here]
-            else:
-                here = self._start(machine.type, now_s)
+            here = known.get(machine.id) or self._start(machine.type, now_s)
             if here is None:
                 continue
-            slot = self._adopt(here, kinds.index(machine.type), now_s)
-            for name, count in machine.streams.items():
+            free.pop(here, None)
+            slot = slots[machine.id] = self._adopt(here, kinds.index(machine.type), now_s)
+            for stream in running.get(here, ()):
+                name = self.streams[stream].klass
+                if wanted[machine.id].get(name) and stream in left[name]:
+                    self._settle_in(stream, slot, left[name], wanted[machine.id])
+        for machine_id, slot in slots.items():
+            for name, count in list(wanted[machine_id].items()):
                 for _ in range(count):
-                    self.fleet.machine[left[name].pop()] = slot
+                    self._settle_in(left[name][-1], slot, left[name], wanted[machine_id])
         for id_, host in free.items():
             if host.kind in kinds and not self.provider.spends:
                 self._adopt(id_, kinds.index(host.kind), now_s)
         self.fleet.observe(now_s, self._planned)
+
+    def _settle_in(self, stream: int, slot: int, left: list[int], wanted: dict[str, int]) -> None:
+        left.remove(stream)
+        wanted[self.streams[stream].klass] -= 1
+        self.fleet.machine[stream] = slot
+
+    def _running(self, host: Host) -> list[int]:
+        """The slots of the streams that *host* has, from an earlier manager."""
+        if host.state != "ready" or host.address is None:
+            return []
+        try:
+            seen = msgspec.convert(self.ask(host.address, "status", {}), MemberStatus)
+        except (EdgeError, msgspec.ValidationError):
+            return []
+        here = {(s.app, s.camera) for s in seen.streams if s.camera_state not in ("", "ended")}
+        return [i for i, s in enumerate(self.streams) if (s.klass, s.camera) in here]
 
     def step(self, now_s: float) -> Decisions:
         """Looks at every machine, decides, and does it. Errors of machines are told, not raised."""
@@ -141,6 +153,7 @@ class Live:
         self._do(decisions, now_s)
         self._stop_for_money(now_s)
         self._assign(hosts, now_s)
+        self._release(now_s)
         return decisions
 
     @property
@@ -188,7 +201,7 @@ class Live:
         fleet.capacity[slot] = self.kinds[kind].capacity
         fleet.price[slot] = self.kinds[kind].price
         fleet.began_s[slot] = now_s
-        self.machines[id_] = _Machine(slot, kind)
+        self.machines[id_] = LiveMachine(slot, kind)
         return slot
 
     def _drop(self, id_: str) -> None:
@@ -203,10 +216,10 @@ class Live:
             host = hosts.get(id_)
             if host is not None and host.state != "gone":
                 continue
-            slot = self.machines[id_].slot
-            count = int((self.fleet.machine == slot).sum())
+            mine = np.flatnonzero(self.fleet.machine == self.machines[id_].slot)
             why = "it is not there any more" if host is None else host.reason
-            self.told(f"lost {id_}: {why}; {count} streams move")
+            self.told(f"lost {id_}: {why}; {len(mine)} streams move")
+            self._lost[id_] = {int(s) for s in mine}
             self._drop(id_)
             if self.budget is not None:
                 self.budget.returned(id_, now_s)
@@ -227,13 +240,16 @@ class Live:
             except (EdgeError, msgspec.ValidationError) as error:
                 self.told(f"{id_} does not say how it is: {error}")
                 continue
-            before, then, machine.seen, machine.at_s = machine.seen, machine.at_s, seen, now_s
-            if before is None or now_s - then <= 0 or before.pid != seen.pid:
+            before, then = machine.seen, machine.at_s
+            if before is not None and before.pid == seen.pid and now_s - then < _LEAST_S:
+                continue  # a few frames more or less would be a large share of so short a time
+            machine.seen, machine.at_s = seen, now_s
+            if before is None or before.pid != seen.pid:
                 continue
             self._compare(machine, before, seen, now_s - then)
 
     def _compare(
-        self, machine: _Machine, before: MemberStatus, seen: MemberStatus, seconds: float
+        self, machine: LiveMachine, before: MemberStatus, seen: MemberStatus, seconds: float
     ) -> None:
         mine = [s for s in range(len(self.streams)) if self.fleet.machine[s] == machine.slot]
         if before.machine is None or seen.machine is None or not mine:
@@ -258,7 +274,7 @@ class Live:
                 )
                 self.rates[slot] = judge(looked, stream.fps)
         for resource, amount in used.items():
-            if resource is None or machine.at_s - machine.told_s < _WARM_S:
+            if resource is None or machine.at_s - machine.told_s < self.warm_s:
                 continue
             shares = self._planned[mine, resource]
             total = float(shares.sum())
@@ -286,13 +302,33 @@ class Live:
             if before != NOWHERE:
                 self.migrations += 1
                 self.fleet.moved_s[move.stream] = now_s
+                if not stream.stateless and before in names:
+                    self._left.setdefault(move.stream, names[before])
             degraded = ", degraded" if move.stream in decisions.degraded else ""
             origin = names.get(before, "nowhere")
             where = names.get(target, "nowhere")
             self.told(f"{stream.klass}/{stream.camera}: {origin} -> {where}{degraded}")
-        for slot in decisions.releases:
-            if self.provider.spends and slot in names:
-                self._give_back(names[slot], now_s, "the fleet is cheaper without it")
+        self._say_what_covers(decisions, set(slots.values()))
+        if self.provider.spends:
+            self._leaving.update(names[slot] for slot in decisions.releases if slot in names)
+
+    def _say_what_covers(self, decisions: Decisions, booting: set[int]) -> None:
+        """What became of the streams of lost machines."""
+        for id_, streams in self._lost.items():
+            degraded = streams & set(decisions.degraded)
+            waiting = {
+                s
+                for s in streams - degraded
+                if (place := int(self.fleet.machine[s])) == NOWHERE or place in booting
+            }
+            headroom = len(streams) - len(degraded) - len(waiting)
+            self.losses.append(Loss(id_, headroom, len(degraded), len(waiting)))
+            keep = [s for s in streams if not self.streams[s].stateless]
+            self.told(str(self.losses[-1]))
+            if keep:
+                names = ", ".join(f"{self.streams[s].klass}/{self.streams[s].camera}" for s in keep)
+                self.told(f"{names}: their state was on {id_} and starts anew")
+        self._lost.clear()
 
     def _give_back(self, id_: str, now_s: float, why: str) -> None:
         self.told(f"gave {id_} back: {why}")
@@ -323,13 +359,51 @@ class Live:
         for _, id_, host, mine in sorted(changed, key=lambda item: item[:2]):
             self.revision += 1
             assert host.address is not None
+            before = self.machines[id_].told or ()
+            if any(not self._runs_elsewhere(s, id_) for s in set(before) - set(mine)):
+                continue  # its new place has not taken it yet: it goes on here
+            self._hand_over(hosts, host.address, set(mine) - set(before))
             try:
                 self.ask(host.address, "assign", self.assignment(mine))
             except EdgeError as error:
                 self.told(f"{id_} does not take its streams: {error}")
                 continue
+            for stream in mine:
+                self._left.pop(stream, None)
             self.machines[id_].told = mine
             self.machines[id_].told_s = now_s
+
+    def _release(self, now_s: float) -> None:
+        """Gives back what was to be emptied, once nothing runs there any more."""
+        for id_ in sorted(self._leaving):
+            machine = self.machines.get(id_)
+            if machine is None or bool((self.fleet.machine == machine.slot).any()):
+                self._leaving.discard(id_)
+            elif not machine.told:
+                self._leaving.discard(id_)
+                self._give_back(id_, now_s, "the fleet is cheaper without it")
+
+    def _runs_elsewhere(self, stream: int, but: str) -> bool:
+        """Whether the machine where *stream* is meant to be was told of it."""
+        place = int(self.fleet.machine[stream])
+        return any(
+            m.slot == place and m.told is not None and stream in m.told
+            for id_, m in self.machines.items()
+            if id_ != but
+        )
+
+    def _hand_over(self, hosts: Mapping[str, Host], target: tuple[str, int], new: set[int]) -> None:
+        """State of streams that move goes before them, from machines that still live."""
+        sources: dict[str, list[int]] = {}
+        for stream in sorted(new & self._left.keys()):
+            sources.setdefault(self._left[stream], []).append(stream)
+        for id_, streams in sources.items():
+            host = hosts.get(id_)
+            named = [(self.streams[s].klass, self.streams[s].camera) for s in streams]
+            if host is not None and host.state == "ready" and host.address is not None:
+                hand_over(self.ask, host.address, target, named, self.told)
+            else:
+                self.told(f"{', '.join('/'.join(n) for n in named)}: starts anew: {id_} is gone")
 
     def assignment(self, slots: Sequence[int]) -> dict[str, Any]:
         """The document for a machine that has the streams *slots*: see ``runtime.assignment``."""

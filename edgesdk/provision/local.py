@@ -18,18 +18,22 @@ from edgesdk.provision.provider import Host
 
 __all__ = ["LocalProcesses"]
 
+# Its standard input ends with the process that started it, however that ends: nobody is orphaned.
 _START = (
-    "import sys; sys.path = [p for p in sys.path if p];"
+    "import os, sys, threading; sys.path = [p for p in sys.path if p];"
+    "threading.Thread(target=lambda: (os.read(0, 1), os.kill(os.getpid(), 15)),"
+    " daemon=True).start();"
     "sys.argv = ['edgesdk', 'agent', *sys.argv[1:]];"
     "from edgesdk.cli.entry import main; main()"
 )
-_END_S = 5.0
+_END_S = 3.0
 
 
 class LocalProcesses:
     """Agents in folders below *folder*, in a cluster made for the occasion, on loopback.
 
-    They end with this process (:meth:`close`). limits: how many of each type at most.
+    They end with this process, by :meth:`close` or however it ends. limits: how many of each type
+    at most.
     """
 
     name = "local"
@@ -86,7 +90,7 @@ class LocalProcesses:
                         str(folder / "results.jsonl"),
                     ),
                 ],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -99,6 +103,8 @@ class LocalProcesses:
         if process is None:
             return
         process.terminate()
+        assert process.stdin is not None
+        process.stdin.close()
         try:
             process.wait(_END_S)
         except subprocess.TimeoutExpired:
