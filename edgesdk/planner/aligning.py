@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.planner.balancing import balance, is_small
 from edgesdk.planner.bounds import Cut
 from edgesdk.planner.heuristics import ORDERS, Packed
 from edgesdk.planner.items import Items, Pattern, as_pattern
@@ -71,9 +72,12 @@ def align(
 
 
 def align_cheapest(
-    items: Items, cuts: list[Cut], expired: Callable[[], bool]
+    items: Items, cuts: list[Cut], expired: Callable[[], bool], rng: np.random.Generator
 ) -> Packed | None:
-    """The cheapest mix under *cuts* into which all can be aligned, cuts inflated until it does."""
+    """The cheapest mix under *cuts* into which all can be aligned, cuts inflated until it does.
+
+    In the cheapest of all, exchanges make room for what little is left over.
+    """
     for inflated in _INFLATED:
         tighter = [Cut(cut.holds, cut.value * (1 + inflated)) for cut in cuts]
         mix = best_mix(items, tighter, seconds=0.5)
@@ -85,6 +89,10 @@ def align_cheapest(
                 return None
             if packed.whole:
                 return packed
+            if not inflated and is_small(items, mix.machines, packed.left):
+                even = balance(items, mix.machines, packed, expired, rng=rng)
+                if even is not None:
+                    return even
     return None
 
 

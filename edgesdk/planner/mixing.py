@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.planner.aligning import align
+from edgesdk.planner.balancing import balance, is_small
 from edgesdk.planner.bounds import Cut
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.heuristics import Packed
@@ -59,6 +60,10 @@ def pack_mix(
         return Answer(best, [])
     if best is not None:
         fixed.add(best.patterns)
+        if is_small(items, mix, best.left):
+            even = balance(items, mix, best, lambda: left() <= 0, rng=rng)
+            if even is not None:
+                return Answer(even, [])
     best = None
     for attempt in range(attempts):
         rounded = floored(items, fixed.amounts_of(), limit=mix)

@@ -89,7 +89,8 @@ class _Search:
         if not self._done():
             with contextlib.suppress(ImportError):
                 end = self._clock() + self._left() / 4
-                self._offer(align_cheapest(items, self._cuts, lambda: self._clock() > end))
+                expired: Callable[[], bool] = lambda: self._clock() > end  # noqa: E731
+                self._offer(align_cheapest(items, self._cuts, expired, self._rng))
         if not self._done() and items.kinds <= _MANY_KINDS:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
