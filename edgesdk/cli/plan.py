@@ -279,6 +279,8 @@ def _estimate(folder: Path, path: str, fps: float, width: int, height: int) -> E
     return Estimate(
         {"cpu": needs.cpu, "memory": needs.memory / 1e9, "accelerator": needs.accelerator},
         {"cpu": shared.cpu_shared, "memory": shared.memory_shared / 1e9},
+        profile.evidence,
+        profile.source,
     )
 
 

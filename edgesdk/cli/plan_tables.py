@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from edgesdk.planner.documents import PaperDocument, price_sources
+from edgesdk.planner.documents import PaperDocument, needs_sources, price_sources
 from edgesdk.planner.plan import Plan
 from edgesdk.planner.problem import Problem
 
@@ -47,6 +47,14 @@ def show_plan(problem: Problem, plan: Plan, replanned: Replan | None = None) -> 
         f"{plan.method}, {plan.seconds:.2f} s, verified",
         highlight=False,
     )
+    for needs in needs_sources(problem):
+        if needs.evidence in ("stand-in", "published"):
+            names = ", ".join(needs.streams)
+            console.print(
+                f"needs of {names}: {needs.evidence}, not measured on such hardware here "
+                f"({needs.source})",
+                highlight=False,
+            )
     for prices in price_sources(problem):
         date = f", {prices.date}" if prices.date else ""
         console.print(

@@ -20,13 +20,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def profile(
     apps: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="APP...", help="FILE.py:NAME; several are measured together."),
-    ],
+    ] = None,
     camera: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--camera", metavar="NAME=URI", help="Real frames, of each resolution."),
-    ],
+    ] = None,
     fps: Annotated[
         list[float] | None,
         typer.Option("--fps", metavar="R", help="The desired rate; several fit a line. [5, 10]"),
@@ -45,6 +45,12 @@ def profile(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the profile here too.")
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            "--published", metavar="FILE", help="Measure nothing: take these published figures."
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Measure, though it was measured before.")
     ] = False,
@@ -55,11 +61,7 @@ def profile(
     """Measure what applications need: CPU, memory, accelerator, by frame rate and resolution."""
     import msgspec
 
-    from edgesdk.cli.run import named_cameras
-    from edgesdk.config import load_config
-    from edgesdk.profiling import TestRun
     from edgesdk.records import encode_line
-    from edgesdk.runtime.paths import cache_directory
 
     rates = sorted(set(fps or (5.0, 10.0)))
     if not all(0 < rate <= 1000 for rate in rates):
@@ -68,18 +70,16 @@ def profile(
         if value < least:
             raise UsageError(f"{option} is {value}; expected {least} or more")
     wanted = [_parse_at(text) for text in at or ()]
-    node = load_config(config).node if config is not None else None
-    found = TestRun(
-        apps=apps,
-        cameras=named_cameras(camera),
-        fps=rates,
-        seconds=seconds,
-        most=most,
-        config=None if config is None else str(config),
-        cache=_profiles(cache_directory(node)) if node else _profiles(None),
-        fresh=fresh,
-        told=lambda text: print(text, file=sys.stderr),
-    ).measure()
+    if published is not None:
+        from edgesdk.profiling.published import read_published
+
+        if apps or camera:
+            raise UsageError("--published measures nothing: it goes with no APP and no --camera")
+        found = read_published(published)
+    elif not apps or not camera:
+        raise UsageError("an APP and a --camera are wanted, or --published FILE")
+    else:
+        found = measured(apps, camera, rates, seconds, most, config, fresh)
     found = msgspec.structs.replace(
         found, predictions=tuple(found.predict(*place) for place in wanted)
     )
@@ -93,6 +93,35 @@ def profile(
         sys.stdout.flush()
     else:
         _show(found)
+
+
+def measured(
+    apps: list[str],
+    camera: list[str],
+    rates: list[float],
+    seconds: int,
+    most: int,
+    config: Path | None,
+    fresh: bool,
+) -> Profile:
+    """The test run. Minutes."""
+    from edgesdk.cli.run import named_cameras
+    from edgesdk.config import load_config
+    from edgesdk.profiling import TestRun
+    from edgesdk.runtime.paths import cache_directory
+
+    node = load_config(config).node if config is not None else None
+    return TestRun(
+        apps=apps,
+        cameras=named_cameras(camera),
+        fps=rates,
+        seconds=seconds,
+        most=most,
+        config=None if config is None else str(config),
+        cache=_profiles(cache_directory(node)) if node else _profiles(None),
+        fresh=fresh,
+        told=lambda text: print(text, file=sys.stderr),
+    ).measure()
 
 
 def _profiles(cache: Path | None) -> Path:
@@ -111,8 +140,10 @@ def _parse_at(text: str) -> tuple[float, int, int]:
 
 def _show(found: Profile) -> None:
     print(f"{', '.join(found.applications)} on {found.device_class}")
-    if found.evidence != "real":
+    if found.evidence == "stand-in":
         print("an emulated accelerator stands in for one that is not there")
+    elif found.evidence == "published":
+        print(f"published figures, not measured here: {found.source}")
     if found.shared:
         print(f"counted once for several applications: {', '.join(found.shared)}")
     for one in found.resolutions:

@@ -17,6 +17,7 @@ __all__ = [
     "PaperDocument",
     "PlanDocument",
     "earlier_plan",
+    "needs_sources",
     "paper_document",
     "plan_document",
     "price_sources",
@@ -45,6 +46,16 @@ class PricesDocument(msgspec.Struct, frozen=True, kw_only=True):
     types: list[str]
     source: str
     date: str | None
+
+
+class NeedsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the needs of the classes *streams* are from. *evidence*: ``stated`` in the input,
+    measured (``real``), measured on a ``stand-in`` for hardware that is not there, or a
+    ``published`` figure."""
+
+    streams: list[str]
+    evidence: str
+    source: str
 
 
 class TradeOffDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +93,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     fresh_usd_per_hour: float | None = None
     trade_off: list[TradeOffDocument] = []
     prices: list[PricesDocument] = []
+    needs: list[NeedsDocument] = []
     verified: bool
     seconds: Amount
     error: ErrorBody | None = None
@@ -182,6 +194,7 @@ def plan_document(
             for point in trade_off
         ],
         prices=price_sources(problem),
+        needs=needs_sources(problem),
         verified=True,
         seconds=round(plan.seconds, 4),
     )
@@ -196,6 +209,17 @@ def price_sources(problem: Problem) -> list[PricesDocument]:
     return [
         PricesDocument(types=names, source=source or "the input file", date=date or None)
         for (source, date), names in types.items()
+    ]
+
+
+def needs_sources(problem: Problem) -> list[NeedsDocument]:
+    """Whose figures *problem* counts with, the classes of one source together."""
+    classes: dict[tuple[str, str], list[str]] = {}
+    for one in problem.classes:
+        classes.setdefault((one.evidence, one.source), []).append(one.name)
+    return [
+        NeedsDocument(streams=names, evidence=evidence, source=source or "the input file")
+        for (evidence, source), names in classes.items()
     ]
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "has_settled",
     "interpolate",
     "per_stream",
+    "published_fit",
 ]
 
 SATURATED_ETA = 0.95
@@ -164,6 +165,33 @@ def fit(runs: Sequence[Measurement]) -> Fit:
         cpu_error=_largest_deviation(cpu_fitted, cpu),
         memory_error=_largest_deviation(memory_fitted, memory),
         content_variation=float(np.median([_variation(run.cpu_seconds) for run in kept])),
+    )
+
+
+def published_fit(
+    figures: Sequence[tuple[float, float, float, float]], *, machine: tuple[float, float]
+) -> Fit:
+    """The same line through figures of one stream each: (fps, cores, bytes, accelerator).
+
+    machine: cores and bytes that a machine pays once, which no figure of one stream tells. Memory
+    is the largest figure.
+    """
+    rates, cpu, memory, accelerator = (np.array(c, np.float64) for c in zip(*figures, strict=True))
+    terms = np.column_stack([np.ones_like(rates), rates])
+    if len(set(rates.tolist())) > 1:
+        fixed, per_frame = _least_squares(*_relative(terms, cpu))
+    else:
+        fixed, per_frame = 0.0, float(cpu.mean() / rates[0])
+    return Fit(
+        cpu_shared=machine[0],
+        cpu_fixed=fixed,
+        cpu_per_frame=per_frame,
+        memory_shared=machine[1],
+        memory=float(memory.max()),
+        accelerator_per_frame=float(np.median(accelerator / rates)),
+        cpu_error=_largest_deviation(fixed + per_frame * rates, cpu) if cpu.any() else 0.0,
+        memory_error=0.0,
+        content_variation=0.0,
     )
 
 

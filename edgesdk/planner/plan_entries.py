@@ -73,7 +73,8 @@ class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True):
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``[streams.NAME]``: *count* streams that need the same.
 
-    One needs ``needs + fps * needs_per_fps``, or what the test run in *profile* says. To carry the
+    One needs ``needs + fps * needs_per_fps``, or what the test run in *profile* says; *evidence*
+    and *source* tell what those figures are worth (a profile has its own). To carry the
     plan out it has to be said what runs, *app*, and on which *cameras*: a URI by name, *count* of
     them.
     """
@@ -88,6 +89,11 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     needs: Amounts = {}
     needs_per_fps: Amounts = {}
     needs_on: dict[Name, dict[str, Any]] = {}
+    evidence: Annotated[
+        Literal["stated", "real", "stand-in", "published"],
+        msgspec.Meta(description='"stated", "real", "stand-in" or "published"'),
+    ] = "stated"
+    source: Annotated[str, msgspec.Meta(max_length=1024, description="a text")] = ""
     profile: Words | None = None
     loads: Names = ()
     machines: Names = ()

@@ -35,6 +35,8 @@ class Estimate:
 
     needs: Mapping[str, float]
     shared: Mapping[str, float]
+    evidence: str = "real"
+    source: str = ""
 
 
 Estimator = Callable[[str, float, int, int], Estimate]
@@ -91,7 +93,7 @@ def problem_of(
     machines = _machines(given, resources)
     classes = []
     for name, stream in given.streams.items():
-        needs, shared = _needs(stream, estimate)
+        needs, shared, evidence, source = _needs(stream, estimate)
         own = tuple(stream.loads)
         if shared:
             loads[f"profile {stream.profile}"] = _vector(shared, resources, ROUND_CEILING)
@@ -108,6 +110,8 @@ def problem_of(
                 _allowed(stream, given, machines),
                 own,
                 stream.at_most,
+                evidence,
+                source,
             )
         )
     share = Decimal(repr(given.target if target is None else target))
@@ -166,17 +170,18 @@ def _machines(given: PlanInput, resources: tuple[Resource, ...]) -> tuple[Machin
 
 def _needs(
     stream: StreamEntry, estimate: Estimator | None
-) -> tuple[dict[str, float], Mapping[str, float]]:
-    """One stream's needs, and those of what it shares with others of its profile."""
+) -> tuple[dict[str, float], Mapping[str, float], str, str]:
+    """One stream's needs, those of what it shares with others of its profile, and their origin."""
     needs = dict(stream.needs)
     for name, each in stream.needs_per_fps.items():
         product = Decimal(repr(each)) * Decimal(repr(stream.fps or 0.0))
         needs[name] = float(Decimal(repr(needs.get(name, 0.0))) + product)
     if stream.profile is None or estimate is None:
-        return needs, {}
+        return needs, {}, stream.evidence, stream.source
     width, _, height = (stream.resolution or "0x0").partition("x")
     found = estimate(stream.profile, stream.fps or 0.0, int(width), int(height))
-    return {**found.needs, **needs}, found.shared
+    source = found.source or f"profile {stream.profile}"
+    return {**found.needs, **needs}, found.shared, found.evidence, source
 
 
 def _allowed(

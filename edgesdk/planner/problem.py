@@ -55,7 +55,8 @@ class StreamClass:
     *needs* is one stream's; *needs_on* has those on machines of another device class, by
     ``MachineType.device``. *machines* are the names of the types it may be placed on (None: all).
     *loads* names what it shares with its neighbours, each counted once a machine
-    (``Problem.loads``). *at_most* of its streams may be on one machine.
+    (``Problem.loads``). *at_most* of its streams may be on one machine. *evidence* and *source* say
+    where its needs are from, and change nothing.
     """
 
     name: str
@@ -65,6 +66,8 @@ class StreamClass:
     machines: frozenset[str] | None = None
     loads: tuple[str, ...] = ()
     at_most: int | None = None
+    evidence: str = "stated"
+    source: str = ""
 
     def needs_at(self, machine: MachineType) -> Vector:
         return self.needs_on.get(machine.device, self.needs)

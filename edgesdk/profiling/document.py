@@ -15,6 +15,7 @@ __all__ = ["Profile", "ResolutionProfile", "load_profile"]
 MAX_FILE_BYTES = 8 << 20
 _EXPECTED = "a profile, as `edgesdk profile --json` prints it"
 
+Basis = Literal["measured", "published", "interpolated"]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -77,7 +78,7 @@ class ResolutionProfile(msgspec.Struct, frozen=True, kw_only=True):
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """One stream's needs: cores, bytes, share of one accelerator.
 
-    *basis*: ``measured`` (that resolution was), or ``interpolated`` between two resolutions.
+    *basis*: ``measured`` or ``published`` (for that resolution), or ``interpolated`` between two.
     """
 
     fps: Amount
@@ -86,7 +87,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     cpu: Amount
     memory: Amount
     accelerator: Amount
-    basis: Literal["measured", "interpolated"]
+    basis: Basis
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     *applications* were measured together on each camera; *shared* names the operators that serve
     more than one of them and were therefore counted once. *evidence* is ``stand-in`` where an
-    accelerator was emulated.
+    accelerator was emulated, ``published`` where nothing ran here and *source* says who published
+    the figures.
     """
 
     schema: Literal[1] = 1
@@ -104,7 +106,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     shared: tuple[str, ...] = ()
     device_class: str
     executed_on: tuple[str, ...] = ()
-    evidence: Literal["real", "stand-in"] = "real"
+    evidence: Literal["real", "stand-in", "published"] = "real"
+    source: str = ""
     edgesdk: str
     resolutions: tuple[ResolutionProfile, ...]
     predictions: tuple[Prediction, ...] = ()
@@ -116,9 +119,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         A resolution that was not measured lies on the line through the two nearest that were.
         Raises UsageError where only one was.
         """
+        known_as: Basis = "published" if self.evidence == "published" else "measured"
         for measured in self.resolutions:
             if (measured.width, measured.height) == (width, height):
-                return _prediction(measured.needs(fps), fps, width, height, "measured")
+                return _prediction(measured.needs(fps), fps, width, height, known_as)
         pixels = width * height
         by_pixels = {r.width * r.height: r for r in self.resolutions}
         if len(by_pixels) < 2:
@@ -149,9 +153,7 @@ def load_profile(path: str | Path) -> Profile:
         raise ConfigError(f"{path}: {error}: expected {_EXPECTED}") from None
 
 
-def _prediction(
-    needs: Needs, fps: float, width: int, height: int, basis: Literal["measured", "interpolated"]
-) -> Prediction:
+def _prediction(needs: Needs, fps: float, width: int, height: int, basis: Basis) -> Prediction:
     return Prediction(
         fps=fps,
         width=width,

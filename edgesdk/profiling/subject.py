@@ -50,8 +50,8 @@ class Second(msgspec.Struct, frozen=True, kw_only=True, tag="second"):
     """Sums since the start, of the agent and its capture workers together.
 
     at: CLOCK_MONOTONIC in seconds. cpu: seconds. memory: bytes, libraries that they share once.
-    accelerator: seconds that inferences took. looked_at: by ``application camera``, frames that were analysed or that a gate
-    held; missed: those that were to be analysed and were not.
+    accelerator: seconds that inferences took. looked_at: by ``application camera``, frames that
+    were analysed or that a gate held; missed: those that were to be analysed and were not.
     """
 
     at: float
