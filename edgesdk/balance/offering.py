@@ -151,14 +151,15 @@ class Offering:
         if answer.cost_ns:
             self._costs.learn(peer, group.model, group.items, answer.cost_ns)
         bid.answered = True
+        if bid not in task.bids:
+            # Not silent after all, only further away than was known, or busy for a moment.
+            peer.suspect_ns = now_ns
+            if answer.verdict == ACCEPT:
+                self._cancel(peer, bid.number, now_ns)
+            return
         if answer.verdict == ACCEPT:
             bid.ends_ns = now_ns + answer.ends_ns - peer.latency_ns
             bid.token = answer.token
-            if bid not in task.bids:
-                # Not silent after all, only further away than was known.
-                peer.suspect_ns = now_ns
-                self._cancel(peer, bid.number, now_ns)
-                return
             best = task.best
             bid.start_ns = max(0, answer.digest.backlog_ns - answer.cost_ns)
             if best is None or bid.start_ns < best.start_ns:
@@ -170,8 +171,6 @@ class Offering:
                 peer.unlike[group.model] = group.variant
             elif answer.verdict in (NOT_RESIDENT, LOADING):
                 peer.suspect(now_ns)
-            if bid not in task.bids:
-                return
         if all(other.answered for other in task.bids):
             self._conclude(task, now_ns)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from edgesdk.balance import Deliver, Load, Promise
-from edgesdk.balance.messages import State, unpack
+from edgesdk.balance.messages import Answer, State, unpack
 from edgesdk.balance.rates import Rate
 from tests.balance.nodes import MS, SECOND, Machine, Net, a_group
 
@@ -135,3 +135,21 @@ def test_a_rate_is_not_too_low_because_it_has_only_begun() -> None:
     assert rate.beginning(now) == pytest.approx(30, rel=0.1)
     rate.add(3, 200 * SECOND)
     assert rate.beginning(200 * SECOND) == pytest.approx(3, rel=0.1), "it began anew"
+
+
+def test_an_answer_that_comes_late_shows_that_its_peer_lives_whatever_it_says() -> None:
+    net = Net()
+    net.add(1, Machine({}, catalogue={}))
+    full = OneAfterTheOther({MODEL: COST})
+    net.add(2, full)
+    net.run(20 * SECOND)
+    full.free_ns = 1 << 62
+    kept_back: list[bytes] = []
+    net.pass_on = lambda source, target, data: source != 2 or bool(kept_back.append(data))
+    net.place(1, a_group(1, captured_ns=net.now, deadline_ns=net.now + SECOND))
+    net.run(net.now + 300 * MS)
+    peer = net.balancers[1].members()[2]
+    assert peer.suspect_ns > net.now
+    assert isinstance(unpack(kept_back[0]), Answer)
+    net.balancers[1].received(2, kept_back[0], net.now)
+    assert peer.suspect_ns <= net.now
