@@ -66,9 +66,10 @@ class RunningFleet:
         placed = self.active & (machine != NOWHERE)
         where = machine[placed]
         count = len(self.there)
+        # Of no streams at all bincount makes integers.
         return np.column_stack(
             [np.bincount(where, column[placed], minlength=count) for column in amounts.T]
-        )
+        ).astype(np.float64)
 
     def observe(self, now_s: float, measured: Floats) -> None:
         """Takes what every stream used (streams, resources) since the last time."""

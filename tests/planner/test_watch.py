@@ -86,6 +86,15 @@ def test_streams_of_a_lost_machine_find_room_and_no_other_stream_moves():
     assert {move.stream for move in decisions.moves} == {3, 4}
 
 
+def test_all_that_was_lost_at_once_finds_a_new_machine():
+    fleet = fleet_of((0, [(0.5, 1.0)] * 3))
+    fleet.there[0], fleet.capacity[0], fleet.price[0] = False, 0.0, 0.0
+    fleet.machine[:3] = NOWHERE
+    decisions = watcher().step(0.0, fleet)
+    assert len(decisions.boots) == 1
+    assert len(decisions.moves) == 3
+
+
 def test_where_nothing_may_boot_lost_streams_run_slower_and_it_says_which():
     limited = (MachineKind("small", (4.0, 16.0), 0.2, limit=1),)
     fleet = fleet_of((0, [(0.85, 1.0)] * 4))

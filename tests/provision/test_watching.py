@@ -92,6 +92,7 @@ def test_what_a_machine_cannot_do_moves_with_its_state_and_a_slow_camera_moves_n
         first, *_ = _frames(tmp_path / "agents" / where[f"busy/{moved}"], moved)
         assert first > 5
     finally:
+        print(*told, sep="\n")
         provider.close()
 
 
