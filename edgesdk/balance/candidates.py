@@ -56,6 +56,7 @@ class Candidates:
         seat = self._seat
         settings = seat.settings
         links = self._links
+        links.fade(now_ns)
         site = seat.site if group.reach == Reach.SITE else None
         oldest = now_ns - 3 * settings.period_ns
         kind = (group.model, group.items)

@@ -127,5 +127,5 @@ class Delivered:
         task.peer = None
         task.step += 1
         allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
-        self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed)
+        self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed, now_ns=now_ns)
         self._freed(now_ns)

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import random
 
-from edgesdk.balance.settings import Settings
+from edgesdk.balance.settings import SECOND, Settings
 
 __all__ = ["Link", "Links"]
 
 SAME_SITE, CROSS_SITE = 0, 1
 
+_FADE_NS = SECOND
+
 
 class Link:
     """One class of links: a window of groups in flight, moved by delay (as TCP Vegas does)."""
 
-    __slots__ = ("excess_ns", "in_flight", "window")
+    __slots__ = ("excess_ns", "in_flight", "learnt_ns", "window")
 
     def __init__(self, window: float) -> None:
         self.window = window
         self.in_flight = 0
         self.excess_ns = 0
         """EWMA of what deliveries took beyond what was to be expected."""
+        self.learnt_ns = 0
 
 
 class Links:
@@ -56,6 +59,16 @@ class Links:
             return at.in_flight < at.window
         return at.in_flight == 0 and rng.random() < at.window
 
+    def fade(self, now_ns: int) -> None:
+        """Doubts half of what was learnt of delays for each second without a delivery that ended:
+        a link that nothing is sent over, since it was slow, or since a peer was, could never show
+        that it is not."""
+        for at in self.classes:
+            while at.excess_ns and now_ns - at.learnt_ns > _FADE_NS:
+                at.learnt_ns = max(at.learnt_ns + _FADE_NS, now_ns - 64 * _FADE_NS)
+                at.excess_ns //= 2
+                at.window = max(at.window, min(1.0, 2 * at.window))
+
     def transmit_ns(self, payload_bytes: int) -> int:
         """Time on this node's interface."""
         return int(payload_bytes * self.ns_a_byte)
@@ -66,7 +79,7 @@ class Links:
         self.busy_ns = max(self.busy_ns, now_ns) + self.transmit_ns(payload_bytes)
         return self.busy_ns - now_ns
 
-    def ended(self, link: int, *, excess_ns: int | None, allowed_ns: int) -> None:
+    def ended(self, link: int, *, excess_ns: int | None, allowed_ns: int, now_ns: int) -> None:
         """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows."""
         at = self.classes[link]
         at.in_flight = max(0, at.in_flight - 1)
@@ -75,6 +88,7 @@ class Links:
             # Ended, and nobody measured: no reason to stay shut for ever.
             at.window = max(at.window, min(1.0, at.window + settings.grow / 4))
             return
+        at.learnt_ns = now_ns
         at.excess_ns += (excess_ns - at.excess_ns) // 4
         at.excess_ns = max(0, at.excess_ns)
         if excess_ns > allowed_ns:

@@ -364,3 +364,33 @@ def test_counts_add_up_and_peers_are_shown_as_they_are_seen():
     seen = net.balancers[1].members()
     assert set(seen) == set(net.balancers[1].watched()) == {2, 3, 4}
     assert all(peer.keys == (5,) and peer.srtt_ns == 2 * MS for peer in seen.values())
+
+
+def test_a_peer_that_answers_nothing_does_not_shut_the_way_to_the_others():
+    """Its groups end overdue, which looks like a slow link; the link to the others is not."""
+    net = a_net(peers=4)
+    liar = 2
+    number = 0
+
+    def spike(groups: int) -> list[int]:
+        nonlocal number
+        asked = []
+        for _ in range(groups):
+            number += 1
+            before = len(net.of(Deliver, 1))
+            net.place(1, later(net, number, deadline_ns=net.now + 600 * MS))
+            net.run(net.now + 20 * MS)
+            for delivery in net.of(Deliver, 1)[before:]:
+                asked.append(delivery.peer)
+                if delivery.peer != liar:
+                    net.balancers[delivery.peer].claimed(1, delivery.token, net.now)
+                    net.balancers[1].finished(delivery.group.id, net.now, wire_ns=None)
+                    net.drain()
+        return asked
+
+    honest = {3, 4, 5}
+    net.frozen |= honest  # only the liar answers
+    spike(40)
+    net.frozen -= honest
+    net.run(net.now + 8 * SECOND)
+    assert honest & set(spike(20))

@@ -18,12 +18,12 @@ ALLOWED = 50 * MS
 def test_the_window_shrinks_when_deliveries_are_late_and_grows_when_they_are_not():
     links = Links(Settings())
     link = links.classes[0]
-    links.ended(0, excess_ns=80 * MS, allowed_ns=ALLOWED)
+    links.ended(0, excess_ns=80 * MS, allowed_ns=ALLOWED, now_ns=0)
     assert link.window == pytest.approx(8 * 0.7)
-    links.ended(0, excess_ns=10 * MS, allowed_ns=ALLOWED)
+    links.ended(0, excess_ns=10 * MS, allowed_ns=ALLOWED, now_ns=0)
     assert link.window == pytest.approx(8 * 0.7 + 0.5)
     for _ in range(300):
-        links.ended(0, excess_ns=0, allowed_ns=ALLOWED)
+        links.ended(0, excess_ns=0, allowed_ns=ALLOWED, now_ns=0)
     assert link.window == 64
     assert links.classes[1].window == 8, "the other class of links is not concerned"
 
@@ -35,7 +35,7 @@ def test_a_full_window_lets_no_group_pass_until_one_has_ended():
         assert links.is_open(0, rng)
         links.send(0, 1000, 0)
     assert not links.is_open(0, rng)
-    links.ended(0, excess_ns=0, allowed_ns=ALLOWED)
+    links.ended(0, excess_ns=0, allowed_ns=ALLOWED, now_ns=0)
     assert links.is_open(0, rng)
 
 
