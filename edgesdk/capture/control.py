@@ -76,9 +76,7 @@ class Control(threading.Thread):
             if changes.get("reason"):
                 changes["reason"] = changes["reason"][:REASON_MAX]
             self._status = msgspec.structs.replace(before, **changes)
-            same = (before.state, before.reason, before.width, before.height, before.incarnation)
-            now = self._status
-            if same != (now.state, now.reason, now.width, now.height, now.incarnation):
+            if _urgent(before) != _urgent(self._status):
                 self._send()
 
     def count_errors(self, errors: int) -> None:
@@ -197,3 +195,9 @@ class Control(threading.Thread):
             pass
         except OSError:
             self._stopped = True
+
+
+def _urgent(status: CameraStatus) -> tuple[object, ...]:
+    """What the agent wants to know at once."""
+    shape = status.width, status.height, status.origin_ns
+    return status.state, status.reason, status.incarnation, *shape

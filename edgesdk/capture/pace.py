@@ -22,7 +22,13 @@ class Pace:
         self._real = real
         self._max_lag_ns = max_lag_ns
         self._offset: int | None = None
+        self._first = 0
         self.slips = 0
+
+    @property
+    def origin_ns(self) -> int:
+        """Where the first frame lies on the clock, seen from those that follow; 0 before it."""
+        return 0 if self._offset is None else self._first + self._offset
 
     def shift(self, waited_ns: int) -> None:
         """All that follows comes so much later."""
@@ -33,6 +39,7 @@ class Pace:
         """(capture time on the clock of *now_ns*, nanoseconds to wait from now, >= 0)."""
         if self._offset is None:
             self._offset = now_ns - media_ns
+            self._first = media_ns
         lag = now_ns - (media_ns + self._offset)
         if self._real and lag > self._max_lag_ns:
             self._offset += lag

@@ -104,14 +104,23 @@ class Publisher:
         began = time.monotonic_ns()
         self._control.wait_acknowledged(self._sequence, FIRST_READER_SECONDS)
         self._pace.shift(time.monotonic_ns() - began)
+        self._tell_origin()
 
     def _due(self, picture: Picture) -> int:
         if picture.media_ns is None:
             return picture.taken_ns or time.monotonic_ns()
         capture_ns, wait_ns = self._pace.place(picture.media_ns, time.monotonic_ns())
+        self._tell_origin()
         if wait_ns:
             self._control.sleep(wait_ns / SECOND)
         return capture_ns
+
+    def _tell_origin(self) -> None:
+        """Before the frames that it is about. A worker that goes on in the middle of a file does
+        not know where that began."""
+        origin_ns = self._pace.origin_ns
+        if not self._config.resume and origin_ns != self._control.status.origin_ns:
+            self._control.set(origin_ns=origin_ns)
 
     def _open(self, size: int) -> RingWriter:
         try:

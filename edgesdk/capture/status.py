@@ -44,5 +44,8 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that found every slot of the ring held by a reader."""
     sequence: int = -1
     """Of the newest frame in the ring; -1 before the first."""
+    origin_ns: int = 0
+    """Of a file or scene: where its first frame lies on CLOCK_MONOTONIC, seen from the newest one:
+    it moves when the source waits or falls behind, since media time does not. 0: not known."""
     pid: int = 0
     """Of the worker; 0 when none runs."""

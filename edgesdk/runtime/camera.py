@@ -170,8 +170,10 @@ class CameraFeed:
         self._note_losses(frame)
         self.frames += 1
         properties = frame.properties
-        if self._origin_ns is None:
-            self._origin_ns = 0 if self.source.live else properties.capture_mono_ns
+        if not self.source.live:
+            told = self._read_status().origin_ns
+            if told or self._origin_ns is None:
+                self._origin_ns = told or properties.capture_mono_ns
         info = FrameInfo(
             sequence=frame.sequence,
             incarnation=self.incarnation,
@@ -180,7 +182,7 @@ class CameraFeed:
             width=properties.width,
             height=properties.height,
             frame_rate=properties.frame_rate,
-            origin_ns=self._origin_ns,
+            origin_ns=self._origin_ns or 0,
         )
         now = time.monotonic_ns()
         try:

@@ -277,3 +277,20 @@ def test_no_frame_is_missed_at_the_start_of_a_file_however_late_its_reader_comes
     cameras.wait_state(name, "streaming")
     threading.Event().wait(0.3)
     assert cameras.read(name, count=10, visit=index_of) == list(range(10))
+
+
+def test_samples_are_counted_from_the_first_frame_whatever_the_source_waited_for(
+    videos: dict[str, Path], cameras: Cameras
+) -> None:
+    name = cameras.add(str(videos["h264"]))
+    cameras.wait_state(name, "streaming")
+    threading.Event().wait(0.15)
+
+    def age(frame: Frame) -> tuple[int, int]:
+        told = cameras.supervisor.status(name).origin_ns
+        return frame.sequence - 1, frame.properties.capture_mono_ns - told
+
+    seen = cameras.read(name, count=12, visit=age)
+    # While its order to go on is on its way, a frame may be measured by the older origin.
+    for index, age_ns in seen[3:]:
+        assert age_ns == pytest.approx(index * 40e6, abs=1e6)

@@ -36,6 +36,16 @@ def test_a_decoder_that_is_too_slow_moves_the_present_and_not_the_past() -> None
     assert pace.place(40 * MS, 2000 * MS) == (2000 * MS, 0)
     assert pace.place(80 * MS, 2000 * MS) == (2040 * MS, 40 * MS)
     assert pace.slips == 1
+    assert pace.origin_ns == 1960 * MS
+
+
+def test_the_first_frame_moves_with_those_that_follow_it() -> None:
+    pace = Pace(real=True)
+    assert pace.origin_ns == 0
+    assert pace.place(500 * MS, 1000 * MS)[0] == pace.origin_ns == 1000 * MS
+    pace.shift(300 * MS)
+    captured, _ = pace.place(540 * MS, 1310 * MS)
+    assert captured - pace.origin_ns == 40 * MS
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1), st.lists(st.integers(0, 10**9), min_size=1))
