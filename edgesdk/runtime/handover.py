@@ -32,7 +32,7 @@ MAX_STATE_BYTES = 64 << 10
 
 _MAX_BYTES = 768 << 10  # of all that are handed over at once: a request holds 1 MiB
 _MAX_DEPTH = 16
-_WAIT_S = 2.0
+_WAIT_S = 4.0
 
 Key = tuple[str, str]
 """A camera and an operator's id, which is the same on every node."""
@@ -89,8 +89,9 @@ def take(node: Node, streams: Sequence[tuple[str, str]], wait_s: float = _WAIT_S
             done = partial(keep, (camera, stage.planned.id))
             export = partial(_exported, stage.step)
             if stage.own:
-                # On the application's own thread, where its steps are.
-                node.workshop.call(stage.app, export, done)
+                # On the application's own thread, where its steps are. They may be many: streams
+                # leave machines that are too full.
+                node.workshop.own_code.interject(stage.app, export, done)
             else:
                 done(Outcome(values=[export()]))
 

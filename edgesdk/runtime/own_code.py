@@ -28,26 +28,45 @@ _WAITING = 32
 Call = tuple[Callable[[], Any], Callable[[Outcome], None]]
 
 
+class _Calls(queue.Queue[Call | None]):
+    """In the order in which they came, but for those that go first."""
+
+    def put_first(self, item: Call) -> None:
+        with self.mutex:
+            self.queue.appendleft(item)
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
+
+
 class OwnCode:
     """Threads for the applications that have operators of their own."""
 
     def __init__(self, post: Callable[[list[Callable[[], None]]], None]) -> None:
         self._post = post
-        self._queues: dict[str, queue.Queue[Call | None]] = {}
+        self._queues: dict[str, _Calls] = {}
 
     def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
         """Runs *function* on the thread of *app*; *done* is posted with its value or error."""
+        try:
+            self._calls(app).put_nowait((function, done))
+        except queue.Full:
+            self._post([partial(done, Outcome(dropped="queue"))])
+
+    def interject(
+        self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]
+    ) -> None:
+        """The same between two of its calls, before all that wait; it is not one of them."""
+        self._calls(app).put_first((function, done))
+
+    def _calls(self, app: str) -> _Calls:
         calls = self._queues.get(app)
         if calls is None:
-            calls = self._queues[app] = queue.Queue(_WAITING)
+            calls = self._queues[app] = _Calls(_WAITING)
             thread = threading.Thread(target=self._serve, args=(calls,), name=f"app-{app}")
             # A call that never returns must not keep the process from ending.
             thread.daemon = True
             thread.start()
-        try:
-            calls.put_nowait((function, done))
-        except queue.Full:
-            self._post([partial(done, Outcome(dropped="queue"))])
+        return calls
 
     def waiting(self) -> int:
         return sum(calls.qsize() for calls in self._queues.values())
@@ -65,7 +84,7 @@ class OwnCode:
             calls.put_nowait(None)
         self._queues.clear()
 
-    def _serve(self, calls: queue.Queue[Call | None]) -> None:
+    def _serve(self, calls: _Calls) -> None:
         while (item := calls.get()) is not None:
             function, done = item
             started = time.monotonic_ns()

@@ -164,3 +164,17 @@ def test_a_state_is_copied_the_operator_goes_on_changing_its_own():
     taken = _exported(Keeper(state))
     state["list"].append(2)
     assert taken == {"list": [1]}
+
+
+def test_a_state_is_taken_before_the_steps_that_wait(two):
+    (one, _), folder = two
+    slow = APPLICATION.replace(
+        'state["frames"] =', 'import time; time.sleep(0.4); state["frames"] ='
+    )
+    (folder / "one" / "watch.py").write_text(slow)
+    one.assign(GIVEN)
+    wait_for(lambda: one.node.workshop.own_code.waiting() > 20)
+    began = time.monotonic()
+    estate = one.take_states({"streams": [["watch", "door"]]})
+    assert "seen" in {state.name for state in estate.states}
+    assert time.monotonic() - began < 3
