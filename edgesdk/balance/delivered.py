@@ -15,6 +15,9 @@ from edgesdk.balance.tasks import DOUBTED, Bid, Task
 
 __all__ = ["Delivered"]
 
+_BELIEVED = 0.6
+"""Share of its promises that a peer must keep for one that it broke to say something of the link."""
+
 
 class Delivered:
     """Groups of this node between their delivery and their end."""
@@ -111,15 +114,20 @@ class Delivered:
             task.doubts = DOUBTED
             seat.timers.at(now_ns + max(20 * MS, 3 * peer.srtt_ns), self._late, what)
             return
+        # Of a peer that keeps its promises it is the link that must be slow; that of one which does
+        # not shall not keep this node from the others.
+        believed = peer.faith > _BELIEVED
         peer.broke(now_ns)
         peer.suspect(now_ns + SECOND)
         self.overdue += 1
         group = task.group
-        self._free(task, group.deadline_ns - group.captured_ns, now_ns)
+        self._free(task, group.deadline_ns - group.captured_ns, now_ns, believed=believed)
         seat.actions.append(CancelDelivery(group, peer.number))
         self._again(task, now_ns)
 
-    def _free(self, task: Task, excess_ns: int | None, now_ns: int) -> None:
+    def _free(
+        self, task: Task, excess_ns: int | None, now_ns: int, *, believed: bool = True
+    ) -> None:
         peer = task.peer
         assert peer is not None
         group = task.group
@@ -127,5 +135,8 @@ class Delivered:
         task.peer = None
         task.step += 1
         allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
-        self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed, now_ns=now_ns)
+        if believed:
+            self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed, now_ns=now_ns)
+        else:
+            self._links.given_up(peer.link)
         self._freed(now_ns)

@@ -79,6 +79,11 @@ class Links:
         self.busy_ns = max(self.busy_ns, now_ns) + self.transmit_ns(payload_bytes)
         return self.busy_ns - now_ns
 
+    def given_up(self, link: int) -> None:
+        """A delivery is over, and it was not the link's fault."""
+        at = self.classes[link]
+        at.in_flight = max(0, at.in_flight - 1)
+
     def ended(self, link: int, *, excess_ns: int | None, allowed_ns: int, now_ns: int) -> None:
         """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows."""
         at = self.classes[link]
