@@ -62,6 +62,30 @@ def test_a_node_loads_what_its_peers_miss():
     assert loads[0] == Load(5)
 
 
+def loads_while_a_peer_misses_and_another(**is_like: object) -> list[Load]:
+    balancer, _ = a_node([6])
+    balancer.member(3, site=2, now_ns=0)
+    loads = []
+    for second in range(1, 30):
+        now = second * SECOND
+        missed = a_state((6,), sequence=second, missed=5, missed_rate=15.0, served=0.1)
+        balancer.received(2, missed, now)
+        keys = (5, 6) if is_like.get("utilisation") is not None else (6,)
+        balancer.received(3, a_state(keys, sequence=second, **is_like), now)
+        balancer.advance(now)
+        loads += [a for a in balancer.actions() if isinstance(a, Load)]
+    return loads
+
+
+def test_what_a_peer_is_loading_is_not_loaded_a_second_time():
+    assert loads_while_a_peer_misses_and_another(loading=5, ready_ns=4 * SECOND) == []
+
+
+def test_what_an_idle_peer_holds_is_not_loaded_but_what_busy_ones_hold_is():
+    assert loads_while_a_peer_misses_and_another(utilisation=0.0) == []
+    assert loads_while_a_peer_misses_and_another(utilisation=0.95)[0] == Load(5)
+
+
 def test_of_many_idle_nodes_a_few_load_what_one_of_them_misses():
     loaded = 0
     for seed in range(60):
