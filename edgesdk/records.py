@@ -301,8 +301,8 @@ class DemoNode(msgspec.Struct, frozen=True, kw_only=True):
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What ``demo --json`` prints: the counts of all nodes, and where it left its files.
 
-    *people* are those on the picture; *accelerators* says whether they were emulated. *accounted* is true if each frame that passed
-    came to one end, and no result came twice.
+    *people* are those on the picture; *accelerators* says whether they were emulated. *accounted*
+    is true if each frame that passed came to one end, and no result came twice.
     """
 
     schema: SchemaVersion = 1
