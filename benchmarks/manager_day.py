@@ -2,8 +2,9 @@
 
 usage: python benchmarks/manager_day.py [--seeds 1,2,3,4,5]
 
-24 hours of the paper's third scenario (requirements reconstructed), half a minute each on two cores.
-Prints what should be reached beside what was, for each seed and billing; exits with 1 if one was not.
+24 hours of the paper's third scenario (requirements reconstructed), half a minute each on two
+cores. Prints what should be reached, and what was, for each seed and billing; exits with 1 if a
+figure was not.
 """
 
 from __future__ import annotations
