@@ -126,7 +126,11 @@ class Placement:
             digest = peer.digest
             if digest is None or peer.heard_ns < oldest or digest.utilisation >= _FULL:
                 continue
-            part = 1.0 if digest.loading == key else _HOLDERS if key in peer.keys else 0.0
+            part = 0.0
+            if digest.loading == key:
+                part = 1.0
+            elif key in peer.keys and digest.missed != key:
+                part = _HOLDERS
             cost = part and (
                 self._costs.of(peer, (model, _GROUP)) or self._seat.local.expected_ns(model, _GROUP)
             )
