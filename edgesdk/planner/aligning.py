@@ -43,7 +43,7 @@ def align(
     kinds = np.repeat(np.arange(items.types), mix)
     left = items.room[kinds].astype(np.int64)
     counts = np.zeros((size, items.kinds), np.int32)
-    needs = np.stack([items.need[t] for t in range(items.types)]) if _differ(items) else None
+    needs = np.stack([items.need[t] for t in range(items.types)]) if not items.same_need else None
     total = items.demand @ items.need[0]
     scale = 1.0 / np.maximum(1, np.maximum(total, mix @ items.room))
     over = np.zeros(items.kinds, np.int64)
@@ -94,7 +94,3 @@ def align_cheapest(
                 if even is not None:
                     return even
     return None
-
-
-def _differ(items: Items) -> bool:
-    return any(need is not items.need[0] for need in items.need)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgesdk.planner.heuristics import Packed
 from edgesdk.planner.items import Items, Pattern, as_pattern
 
-__all__ = ["balance", "is_small"]
+__all__ = ["balance", "is_small", "settle"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -47,18 +47,54 @@ def balance(
     *start* has at most so many machines, and what it left over is put where it does least harm.
     None too where there are rules that this does not know (loads, apart, needs by device).
     """
-    size = int(mix.sum())
-    if not items.plain or any(need is not items.need[0] for need in items.need):
+    kinds = np.repeat(np.arange(items.types), mix)
+    if len(kinds) > _MOST_MACHINES:
         return None
-    if not 1 < size <= _MOST_MACHINES:
+    counts = np.zeros((len(kinds), items.kinds), np.int64)
+    free = [list(np.flatnonzero(kinds == kind)) for kind in range(items.types)]
+    for (kind, pattern), times in start.patterns.items():
+        for _ in range(times):
+            row = int(free[kind].pop())
+            for item, count in pattern:
+                counts[row, item] = count
+    settled = settle(items, kinds, counts, expired, rng=rng, rounds=rounds)
+    if settled is None:
         return None
-    state = _State(items, mix, start, rng)
+    patterns: Counter[Pattern] = Counter()
+    for kind, held in zip(kinds, settled, strict=True):
+        if held.any():
+            patterns[as_pattern(int(kind), held)] += 1
+    none = np.zeros_like(items.demand)
+    return Packed(patterns, none, items.cost(patterns), "balanced")
+
+
+def settle(
+    items: Items,
+    kinds: Ints,
+    counts: Ints,
+    expired: Callable[[], bool],
+    *,
+    rng: np.random.Generator,
+    rounds: int = 1000,
+    thrift: float = 0.0,
+) -> Ints | None:
+    """*counts* (machines, kinds of items) changed so that all are placed and none is over.
+
+    *kinds* are the machines' types. *thrift* is what moving one item counts beside what is over, as
+    a share of a machine. None where no such counts were found, or rules are not known here.
+    """
+    if not items.plain or not items.same_need or not 1 < len(kinds) <= _MOST_MACHINES:
+        return None
+    state = _State(items, kinds, counts, rng, thrift)
+    if not state.placed:
+        return None
     for turn in range(rounds):
         if not state.over.any():
-            return state.packed()
-        if expired() or not state.exchange(turn):
-            break
-    return None if state.over.any() else state.packed()
+            return state.counts
+        if expired():
+            return None
+        state.exchange(turn)
+    return None if state.over.any() else state.counts
 
 
 def is_small(items: Items, mix: Ints, left: Ints) -> bool:
@@ -70,34 +106,36 @@ def is_small(items: Items, mix: Ints, left: Ints) -> bool:
 class _State:
     """Machines with what they hold and what room is left, which may be below none."""
 
-    def __init__(self, items: Items, mix: Ints, start: Packed, rng: np.random.Generator) -> None:
-        self._items, self._rng = items, rng
-        self._kinds = np.repeat(np.arange(items.types), mix)
-        size = len(self._kinds)
-        self._counts = np.zeros((size, items.kinds), np.int64)
-        free = [list(np.flatnonzero(self._kinds == kind)) for kind in range(items.types)]
-        for (kind, counts), times in start.patterns.items():
-            for _ in range(times):
-                empty = free[kind].pop()
-                for item, count in counts:
-                    self._counts[empty, item] = count
+    def __init__(
+        self,
+        items: Items,
+        kinds: Ints,
+        counts: Ints,
+        rng: np.random.Generator,
+        thrift: float,
+    ) -> None:
+        self._items, self._rng, self._thrift = items, rng, thrift
+        size = len(kinds)
+        self.counts: Ints = counts.copy()
         scale = np.maximum(1, items.room.max(axis=0)).astype(float)
         self._need = items.need[0] / scale
-        self._allowed = items.most[self._kinds]
-        self._room = items.room[self._kinds]
-        surplus = self._counts.sum(axis=0) - items.demand
+        self._allowed = items.most[kinds]
+        self._room = items.room[kinds]
+        surplus = self.counts.sum(axis=0) - items.demand
         for over in np.flatnonzero(surplus > 0):
             self._drop(int(over), int(surplus[over]))
-        self._left = (self._room - self._counts @ items.need[0]) / scale
+        self._left = (self._room - self.counts @ items.need[0]) / scale
+        self.placed = bool((self.counts <= self._allowed).all())
         for short in np.flatnonzero(surplus < 0):
             for _ in range(int(-surplus[short])):
-                self._put(int(short))
-        self._exact = self._room - self._counts @ items.need[0]
+                self.placed = self.placed and self._put(int(short))
+        self._exact = self._room - self.counts @ items.need[0]
         self._scale = scale
         resources = len(scale)
         self._width = _width(size, resources)
         self._sets: list[list[tuple[int, ...]]] = [[] for _ in range(size)]
         self._moved = np.full((size, self._width, resources), _FAR)
+        self._size = np.zeros((size, self._width), np.int8)
         self._until = np.zeros((size, size), np.int64)
         for row in range(size):
             self._list(row)
@@ -108,17 +146,8 @@ class _State:
         found: NDArray[np.bool_] = np.any(self._exact < 0, axis=1)
         return found
 
-    def packed(self) -> Packed:
-        patterns: Counter[Pattern] = Counter()
-        for kind, counts in zip(self._kinds, self._counts, strict=True):
-            if counts.any():
-                patterns[as_pattern(int(kind), counts)] += 1
-        items = self._items
-        none = np.zeros_like(items.demand)
-        return Packed(patterns, none, items.cost(patterns), "balanced")
-
-    def exchange(self, turn: int) -> bool:
-        """One exchange between a machine that holds too much and another; False where none is."""
+    def exchange(self, turn: int) -> None:
+        """One exchange between a machine that holds too much and another, where there is one."""
         rows = np.flatnonzero(self.over)
         row = int(self._rng.choice(rows))
         own = len(self._sets[row])
@@ -127,12 +156,15 @@ class _State:
         resting[row] = True
         others = np.flatnonzero(~resting)
         if not len(others):
-            return True
+            return
         taken = self._moved[others]
         before = _harm(self._left[row]) + _harm(self._left[others])
         net = taken[None, :, :, :] - given[:, None, None, :]
         after = _harm(self._left[row] - net) + _harm(self._left[others][None, :, None, :] + net)
         after -= before[None, :, None]
+        if self._thrift:
+            size = self._size[others][None, :, :] + self._size[row, :own, None, None]
+            after += self._thrift * size
         after[:, taken[:, :, 0] >= _FAR] = np.inf
         flat = after.ravel()
         for choice in self._best(flat):
@@ -144,8 +176,7 @@ class _State:
             if (out or back) and self._apply(row, partner, out, back):
                 rest = turn + 1 + int(self._rng.integers(*_RESTS))
                 self._until[row, partner] = self._until[partner, row] = rest
-                return True
-        return True
+                return
 
     def _best(self, flat: Floats) -> Ints:
         few = min(16, len(flat) - 1)
@@ -154,17 +185,17 @@ class _State:
         return order
 
     def _apply(self, row: int, partner: int, out: tuple[int, ...], back: tuple[int, ...]) -> bool:
-        change = np.zeros(self._counts.shape[1], np.int64)
+        change = np.zeros(self.counts.shape[1], np.int64)
         for item in out:
             change[item] += 1
         for item in back:
             change[item] -= 1
-        own, other = self._counts[row] - change, self._counts[partner] + change
+        own, other = self.counts[row] - change, self.counts[partner] + change
         if (own > self._allowed[row]).any() or (other > self._allowed[partner]).any():
             return False
-        self._counts[row], self._counts[partner] = own, other
+        self.counts[row], self.counts[partner] = own, other
         for changed in (row, partner):
-            need = self._counts[changed] @ self._items.need[0]
+            need = self.counts[changed] @ self._items.need[0]
             self._exact[changed] = self._room[changed] - need
             self._left[changed] = self._exact[changed] / self._scale
             self._list(changed)
@@ -172,8 +203,8 @@ class _State:
 
     def _list(self, row: int) -> None:
         """The sets of up to two items of *row* that may be exchanged, and what they need."""
-        there = np.flatnonzero(self._counts[row])
-        twice = [(int(i), int(i)) for i in there if self._counts[row, i] > 1]
+        there = np.flatnonzero(self.counts[row])
+        twice = [(int(i), int(i)) for i in there if self.counts[row, i] > 1]
         pairs = [*twice, *combinations((int(i) for i in there), 2)]
         found: list[tuple[int, ...]] = [(), *((int(i),) for i in there)]
         room = self._width - len(found)
@@ -186,23 +217,27 @@ class _State:
             found += pairs
         self._sets[row] = found
         self._moved[row] = _FAR
+        self._size[row, : len(found)] = [len(members) for members in found]
         for at, members in enumerate(found):
             self._moved[row, at] = self._need[list(members)].sum(axis=0) if members else 0.0
 
     def _drop(self, item: int, surplus: int) -> None:
-        for row in np.flatnonzero(self._counts[:, item]):
-            taken = min(surplus, int(self._counts[row, item]))
-            self._counts[row, item] -= taken
+        for row in np.flatnonzero(self.counts[:, item]):
+            taken = min(surplus, int(self.counts[row, item]))
+            self.counts[row, item] -= taken
             surplus -= taken
             if not surplus:
                 return
 
-    def _put(self, item: int) -> None:
+    def _put(self, item: int) -> bool:
         after = _harm(self._left - self._need[item])
-        harm = np.where(self._counts[:, item] < self._allowed[:, item], after, np.inf)
+        harm = np.where(self.counts[:, item] < self._allowed[:, item], after, np.inf)
         row = int(np.argmin(harm - _harm(self._left)))
-        self._counts[row, item] += 1
+        if not np.isfinite(harm[row]):
+            return False
+        self.counts[row, item] += 1
         self._left[row] -= self._need[item]
+        return True
 
 
 def _width(size: int, resources: int) -> int:

@@ -135,17 +135,22 @@ class _Stacks:
         """How many of *item* each row from *start* still takes."""
         items, end = self._items, self.size
         kinds = self.kind[start:end]
-        needs = (
-            items.need[0][item]
-            if _same_need(items)
-            else np.array([items.need[k][item] for k in kinds]).reshape(len(kinds), -1)
-        )
         left = self.left[start:end]
         if items.uses.size and items.uses[item].any():
             left = left - (items.uses[item] & ~self.loaded[start:end]) @ items.loads
-        per_resource = np.where(needs > 0, left // np.maximum(needs, 1), UNLIMITED)
-        fit = per_resource.min(axis=1, initial=int(UNLIMITED))
-        fit[(left < 0).any(axis=1)] = 0
+        if items.same_need:
+            needs = items.need[0][item]
+            there = np.flatnonzero((left >= needs).all(axis=1))
+            needs = needs[None, :]
+        else:
+            needs = np.array([items.need[k][item] for k in kinds]).reshape(len(kinds), -1)
+            there = np.flatnonzero((left >= needs).all(axis=1))
+            needs = needs[there]
+        fit = np.zeros(len(kinds), np.int64)
+        if not len(there):
+            return fit
+        shares = np.where(needs > 0, left[there] // np.maximum(needs, 1), UNLIMITED)
+        fit[there] = shares.min(axis=1, initial=int(UNLIMITED))
         fit = np.minimum(fit, items.most[kinds, item] - self.counts[start:end, item])
         if items.apart[item].any():
             blocked = (self.counts[start:end][:, items.apart[item]] > 0).any(axis=1)
@@ -179,10 +184,6 @@ class _Stacks:
         return 0
 
 
-def _same_need(items: Items) -> bool:
-    return all(need is items.need[0] for need in items.need)
-
-
 def first_fit(
     items: Items,
     order: Sequence[int],
@@ -191,21 +192,26 @@ def first_fit(
     types: Sequence[int] | None = None,
     demand: Ints | None = None,
     limit: Ints | None = None,
+    below: int | None = None,
     method: str = "first fit",
 ) -> Packed:
     """First fit of *demand* (default: all) in *order*, opening types by *rule*.
 
     Machines at no cost are opened first. *types* restricts the types, *limit* how many there are.
+    It is given up, with streams left over, as soon as it costs *below* or more.
     """
     waiting = (items.demand if demand is None else demand).copy()
     free = (items.limit if limit is None else limit).copy()
     usable = np.zeros(items.types, bool)
     usable[list(range(items.types)) if types is None else list(types)] = True
     stacks = _Stacks(items)
+    cost = 0
     for item in order:
         need = int(waiting[item])
         if not need:
             continue
+        if below is not None and cost >= below:
+            break
         if stacks.size:
             fit = stacks.fitting(item)
             for row in np.flatnonzero(fit):
@@ -222,6 +228,7 @@ def first_fit(
             each = min(int(items.most[kind, item]), need)
             times = max(1, min(int(free[kind]), need // each))
             free[kind] -= times
+            cost += int(items.price[kind]) * times
             stacks.put(stacks.append(kind, times), item, each)
             need -= each * times
         waiting[item] = need
@@ -247,7 +254,8 @@ def best_first_fit(
     for order_name, order in orders.items():
         trials: list[tuple[str, Rule, list[int] | None]] = [(n, r, None) for n, r in RULES.items()]
         if order_name in ("largest", "sum") and items.types <= 32 and not quick:
-            trials += [(items.problem.machines[t].name, _cheapest, [t]) for t in range(items.types)]
+            able = np.flatnonzero((items.most[:, items.demand > 0] > 0).all(axis=1))
+            trials += [(items.problem.machines[t].name, _cheapest, [int(t)]) for t in able]
         for name, rule, types in trials:
             found = first_fit(
                 items,
@@ -256,6 +264,7 @@ def best_first_fit(
                 types=types,
                 demand=demand,
                 limit=limit,
+                below=best.microusd if best is not None and best.whole else None,
                 method=f"FFD by {order_name}, {name}",
             )
             if best is None or _rank(items, found) < _rank(items, best):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,11 @@ class Items:
     def plain(self) -> bool:
         """Neither shared loads nor kinds that must be apart."""
         return not self.uses.any() and not self.apart.any()
+
+    @cached_property
+    def same_need(self) -> bool:
+        """Whether every kind needs the same on all types."""
+        return all(need is self.need[0] for need in self.need)
 
     def used(self, kind: int, counts: Ints) -> Ints:
         """What *counts* of each item use of a machine of type *kind*, shared loads once."""

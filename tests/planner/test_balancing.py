@@ -49,3 +49,18 @@ def test_rules_that_it_does_not_know_are_left_to_others() -> None:
         apart=(("a", "b"),),
     )
     assert balanced(make_items(problem), (1, 0), (0, 1)) is None
+
+
+def test_streams_go_to_no_machine_on_which_they_may_not_be() -> None:
+    problem = Problem(
+        CPU_MEMORY,
+        (StreamClass("a", 2, (1, 1), machines=frozenset({"other"})), StreamClass("b", 2, (1, 1))),
+        (MachineType("m", (10, 10), 1000), MachineType("other", (10, 10), 1000)),
+    )
+    items = make_items(problem)
+    start = Packed({}, items.demand, 0, "by hand")
+    rng = np.random.default_rng(0)
+    assert balance(items, np.array([2, 0]), start, lambda: False, rng=rng) is None
+    packed = balance(items, np.array([1, 1]), start, lambda: False, rng=rng)
+    assert packed is not None
+    assert all(kind == 1 or dict(counts).keys() <= {1} for kind, counts in packed.patterns)
