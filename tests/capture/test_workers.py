@@ -291,3 +291,29 @@ def test_cameras_that_hang_send_garbage_or_change_size_cost_a_good_one_no_frame(
     for name in bad:
         cameras.wait_state(name, "reconnecting")
     assert {s.width for n, _, s in cameras.history if n == other} >= {320, 640}
+
+
+def test_an_agent_that_was_away_itself_does_not_take_its_workers_for_silent(
+    cameras: Cameras, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after SIGSTOP, or a laptop's sleep: first of all it has to listen again."""
+    monkeypatch.setattr(supervisor, "SILENT_WORKER", 1.5)
+    name = cameras.add("synthetic:?fps=50")
+    cameras.read(name, count=3)
+    pid = cameras.supervisor.status(name).pid
+    away = threading.Event()
+    back = threading.Event()
+
+    def be_away() -> None:
+        time.sleep(2.5)  # stands for the time in which the process did not run
+        worker = cameras.supervisor._cameras[name].worker
+        assert worker is not None
+        worker.heard_at = time.monotonic() - 2.5  # nothing was heard before the clock was looked at
+        away.set()
+
+    cameras.supervisor._call(be_away)
+    assert away.wait(10)
+    cameras.supervisor._call(back.set)
+    assert back.wait(10)
+    status = cameras.supervisor.status(name)
+    assert (status.pid, status.restarts) == (pid, 0)
