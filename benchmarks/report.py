@@ -86,22 +86,22 @@ def benchmarks(native: Path) -> list[Benchmark]:
         ),
         Benchmark(
             "What an offload costs beyond wire and service",
-            "Reach: accept to result p50 at most 2 ms, p99 at most 5 ms beyond the wire; 500 KB p50 "
-            "at most 2.2 times raw mTLS in the same run.",
+            "Reach: accept to result p50 at most 2 ms, p99 at most 5 ms beyond the wire; 500 KB "
+            "p50 at most 2.2 times raw mTLS in the same run.",
             script("offload.py"),
         ),
         Benchmark(
             "Real nodes against the simulator, on one trace",
             "Reach: within 1 point of goodput and 15 % of control bytes. Emulated accelerators; a "
-            "run whose sleep overshoot p99 passes 5 ms is void and says so. What the simulator says "
-            "of a thousand nodes is in [simulator.md](simulator.md).",
+            "run whose sleep overshoot p99 passes 5 ms is void and says so. What the simulator "
+            "says of a thousand nodes is in [simulator.md](simulator.md).",
             script("cluster_real.py", "--seconds", "20"),
         ),
         Benchmark(
             "The planner",
             "Reach: proven optima on the paper's scenarios (A, B, C, 1 under 1 s, 2 and 3 under "
-            "5 s); 100,000 streams within 0.25 % of a bound under 30 s, 1,000,000 in 1.5 times that; "
-            "5,310 own vectors within 3 % under 20 s; a lost machine under 50 ms.",
+            "5 s); 100,000 streams within 0.25 % of a bound under 30 s, 1,000,000 in 1.5 times "
+            "that; 5,310 own vectors within 3 % under 20 s; a lost machine under 50 ms.",
             script("packing.py", "scenarios", "large", "own", "incremental"),
         ),
         Benchmark(
