@@ -158,8 +158,13 @@ def pack_refusal(reason: str, message: str) -> bytes:
 
 
 def unpack_refusal(data: bytes) -> Refusal:
-    """:raises WireError: it is no refusal."""
-    return _decoded(_refusals, data, _MAX_REFUSAL_BYTES, "a refusal")
+    """Its words go into results and terminals: what does not print is taken out of them.
+
+    :raises WireError: it is no refusal.
+    """
+    found = _decoded(_refusals, data, _MAX_REFUSAL_BYTES, "a refusal")
+    words = "".join(c if c.isprintable() else " " for c in found.message)
+    return msgspec.structs.replace(found, message=words)
 
 
 def split(payload: bytes, pictures: Sequence[Picture]) -> list[memoryview]:

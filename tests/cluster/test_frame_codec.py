@@ -231,6 +231,11 @@ def test_a_newer_versions_further_fields_are_ignored():
         unpack_envelope(msgspec.msgpack.encode(fields), 1)
 
 
+def test_a_peers_words_are_printable_before_anybody_sees_them():
+    said = msgspec.msgpack.encode([1, "failed", "\x1b[2Jgone\nTraceback (most recent call last)"])
+    assert unpack_refusal(said).message == " [2Jgone Traceback (most recent call last)"
+
+
 def test_an_older_versions_missing_fields_have_their_defaults():
     fields = [1, TOKEN, 42, 1000, [1, 2, 0, "raw", [[1, 1, 0, 1]]]]
     assert unpack_envelope(msgspec.msgpack.encode(fields), 1).header.reading == b""
