@@ -52,18 +52,18 @@ def balance(
         return None
     counts = np.zeros((len(kinds), items.kinds), np.int64)
     free = [list(np.flatnonzero(kinds == kind)) for kind in range(items.types)]
-    for (kind, pattern), times in start.patterns.items():
+    for (kind, held), times in start.patterns.items():
         for _ in range(times):
-            row = int(free[kind].pop())
-            for item, count in pattern:
+            row = free[kind].pop()
+            for item, count in held:
                 counts[row, item] = count
     settled = settle(items, kinds, counts, expired, rng=rng, rounds=rounds)
     if settled is None:
         return None
     patterns: Counter[Pattern] = Counter()
-    for kind, held in zip(kinds, settled, strict=True):
-        if held.any():
-            patterns[as_pattern(int(kind), held)] += 1
+    for machine, there in zip(kinds, settled, strict=True):
+        if there.any():
+            patterns[as_pattern(int(machine), there)] += 1
     none = np.zeros_like(items.demand)
     return Packed(patterns, none, items.cost(patterns), "balanced")
 

@@ -7,7 +7,7 @@ is allowed. Machines keep their ids; new ones get new ids.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgesdk.planner.items import make_items
 from edgesdk.planner.packing import Clock, solve
 from edgesdk.planner.plan import Machine, Plan, make_plan
 from edgesdk.planner.problem import MachineType, Problem
+from edgesdk.planner.retargeting import retarget
 from edgesdk.planner.shortage import unplaced
 from edgesdk.planner.verifier import verify
 
@@ -95,6 +96,9 @@ def replan(
         moved = moved_streams(plan.machines, machines)
         cost = sum(_price(problem, m.type) for m in machines)
         found.append((moved, cost, machines))
+        if trial == 0 and (moved > budget or cost > good_enough):
+            expired = _after(clock, clock() + _RETARGETING * (end - clock()))
+            found += _retargeted(problem, plan, fresh, budget, expired, rng)
     within = [f for f in found if f[0] <= budget] or [min(found, key=lambda f: f[0])]
     cheapest = min(cost for _, cost, _ in within)
     moved, _, machines = min((f for f in within if f[1] <= cheapest), key=lambda f: f[0])
@@ -108,6 +112,48 @@ def replan(
     ]
     return Replan(chosen, moved, fresh, tuple(front))
 
+
+def _after(clock: Clock, end: float) -> Callable[[], bool]:
+    return lambda: clock() > end
+
+
+def _retargeted(
+    problem: Problem,
+    plan: Plan,
+    fresh: Plan,
+    budget: int,
+    expired: Callable[[], bool],
+    rng: np.random.Generator,
+) -> list[tuple[int, int, list[Machine]]]:
+    """Plans on other mixes, until one moves no more than *budget*."""
+    types = {m.name for m in problem.machines}
+    known = [machine for machine in plan.machines if machine.type in types]
+    ids = {machine.id for machine in plan.machines}
+    found = []
+    for level, room in _LEVELS:
+        if expired():
+            break
+        allowed = int(fresh.microusd * (1 + level))
+        try:
+            machines = retarget(
+                problem, known, microusd=allowed, room=room, expired=expired, rng=rng
+            )
+        except ImportError:
+            break
+        if machines is None:
+            continue
+        new = _renamed((m for m in machines if not m.id), ids)
+        machines = [*(m for m in machines if m.id), *new]
+        moved = moved_streams(plan.machines, machines)
+        found.append((moved, sum(_price(problem, m.type) for m in machines), machines))
+        if moved <= budget:
+            break
+    return found
+
+
+_RETARGETING = 0.6  # of the time
+_LEVELS = ((0.0095, 0.2), (0.0095, 0.02), (0.006, 0.2), (0.0095, 1.0))
+"""How much dearer than a fresh plan, and how much free room is worth in moves."""
 
 _TRIALS = (
     (0.0, "waste"),
