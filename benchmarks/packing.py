@@ -72,8 +72,8 @@ def randomly(count: int = 10_000) -> None:
         optimal += plan.status == "optimal"
         gaps.append(plan.gap)
     print(
-        f"{count} random problems at 0.05 s of CPU: {faulty} plans break a rule, {dearer} dearer than the "
-        f"best first fit, {optimal} proven optimal, {refused} refused, mean gap "
+        f"{count} random problems at 0.05 s of CPU: {faulty} plans break a rule, "
+        f"{dearer} dearer than the best first fit, {optimal} proven optimal, {refused} refused, mean gap "
         f"{np.mean(gaps):.2%}, {(time.process_time() - cpu) / count:.2f} s cpu each"
     )
 
