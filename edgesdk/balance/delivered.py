@@ -16,7 +16,7 @@ from edgesdk.balance.tasks import DOUBTED, Bid, Task
 __all__ = ["Delivered"]
 
 _BELIEVED = 0.6
-"""Share of its promises that a peer must keep for one that it broke to say something of the link."""
+"""Share of its promises that a peer must keep for a broken one to say something of the link."""
 
 
 class Delivered:
@@ -85,7 +85,8 @@ class Delivered:
         group = task.group
         task.peer.kept()
         self._demand.ended(group.model, group.items, now_ns <= group.deadline_ns, now_ns)
-        self._free(task, None if wire_ns is None else wire_ns - task.expected_ns, now_ns)
+        excess = None if wire_ns is None else wire_ns - task.expected_ns
+        self._free(task, excess, now_ns)
 
     def fail(self, group_id: int, now_ns: int) -> None:
         """The transport gave it up: planned again at once."""
@@ -116,7 +117,8 @@ class Delivered:
             return
         # Of a peer that keeps its promises it is the link that must be slow; that of one which does
         # not shall not keep this node from the others.
-        believed = peer.faith > _BELIEVED
+        self._links.overdue(peer.link, peer.number, now_ns)
+        believed = peer.faith > _BELIEVED or self._links.classes[peer.link].is_slow(now_ns)
         peer.broke(now_ns)
         peer.suspect(now_ns + SECOND)
         self.overdue += 1
@@ -134,8 +136,8 @@ class Delivered:
         del self._tasks[group.id]
         task.peer = None
         task.step += 1
-        allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
         if believed:
+            allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
             self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed, now_ns=now_ns)
         else:
             self._links.given_up(peer.link)

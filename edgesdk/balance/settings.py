@@ -89,7 +89,7 @@ class Settings:
     """A model of whose items less than this is served gets room from those that fare better."""
     overload: float = 0.87
     """Share served of all models together below which that begins to count."""
-    fairness: float = 8.0
+    fairness: float = 14.0
     """How much room, for each unit that it lacks: 0 = none."""
 
     reservations_a_peer: int = 64
