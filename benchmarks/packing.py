@@ -73,8 +73,8 @@ def randomly(count: int = 10_000) -> None:
         gaps.append(plan.gap)
     print(
         f"{count} random problems at 0.05 s of CPU: {faulty} plans break a rule, "
-        f"{dearer} dearer than the best first fit, {optimal} proven optimal, {refused} refused, mean gap "
-        f"{np.mean(gaps):.2%}, {(time.process_time() - cpu) / count:.2f} s cpu each"
+        f"{dearer} dearer than the best first fit, {optimal} proven optimal, {refused} refused, "
+        f"mean gap {np.mean(gaps):.2%}, {(time.process_time() - cpu) / count:.2f} s cpu each"
     )
 
 
