@@ -123,12 +123,20 @@ class Delivered:
         peer.suspect(now_ns + SECOND)
         self.overdue += 1
         group = task.group
-        self._free(task, group.deadline_ns - group.captured_ns, now_ns, believed=believed)
+        self._free(
+            task, group.deadline_ns - group.captured_ns, now_ns, overdue=True, believed=believed
+        )
         seat.actions.append(CancelDelivery(group, peer.number))
         self._again(task, now_ns)
 
     def _free(
-        self, task: Task, excess_ns: int | None, now_ns: int, *, believed: bool = True
+        self,
+        task: Task,
+        excess_ns: int | None,
+        now_ns: int,
+        *,
+        overdue: bool = False,
+        believed: bool = True,
     ) -> None:
         peer = task.peer
         assert peer is not None
@@ -138,7 +146,13 @@ class Delivered:
         task.step += 1
         if believed:
             allowed = int((group.deadline_ns - group.captured_ns) * self._seat.settings.excess)
-            self._links.ended(peer.link, excess_ns=excess_ns, allowed_ns=allowed, now_ns=now_ns)
+            self._links.ended(
+                peer.link,
+                excess_ns=excess_ns,
+                allowed_ns=allowed,
+                now_ns=now_ns,
+                presumed=overdue,
+            )
         else:
             self._links.given_up(peer.link)
         self._freed(now_ns)

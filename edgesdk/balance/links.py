@@ -21,7 +21,15 @@ _SLOW_NS = 30 * SECOND
 class Link:
     """One class of links: a window of groups in flight, moved by delay (as TCP Vegas does)."""
 
-    __slots__ = ("excess_ns", "in_flight", "learnt_ns", "overdue_at", "slow_ns", "window")
+    __slots__ = (
+        "excess_ns",
+        "in_flight",
+        "learnt_ns",
+        "overdue_at",
+        "presumed",
+        "slow_ns",
+        "window",
+    )
 
     def __init__(self, window: float) -> None:
         self.window = window
@@ -29,6 +37,8 @@ class Link:
         self.excess_ns = 0
         """EWMA of what deliveries took beyond what was to be expected."""
         self.learnt_ns = 0
+        self.presumed = False
+        """Whether the last excess learnt is that of a promise that was broken, not of results."""
         self.overdue_at = (-1, -_SLOW_NS)
         """(peer, when) of the last broken promise."""
         self.slow_ns = -_SLOW_NS
@@ -69,12 +79,12 @@ class Links:
         return at.in_flight == 0 and rng.random() < at.window
 
     def fade(self, now_ns: int) -> None:
-        """Doubts half of what was learnt of delays for each second without a delivery that ended:
-        a link that nothing is sent over, since it was slow, or since a peer was, could never show
-        that it is not. Not where several peers were late: every node of a crowded radio cell
-        would try it each second (0.37 of the frames in time instead of 0.47)."""
+        """Doubts half of what a silent peer made believe of delays for each second without a
+        delivery that ended: a link that nothing is sent over could never show that it is not slow.
+        Not what results have shown, nor where several peers were late: every node of a crowded
+        radio cell would try it each second (0.37 of the frames in time instead of 0.47)."""
         for at in self.classes:
-            if at.is_slow(now_ns):
+            if not at.presumed or at.is_slow(now_ns):
                 continue
             while at.excess_ns and now_ns - at.learnt_ns > _FADE_NS:
                 at.learnt_ns = max(at.learnt_ns + _FADE_NS, now_ns - 64 * _FADE_NS)
@@ -104,8 +114,17 @@ class Links:
             at.slow_ns = now_ns
         at.overdue_at = (peer, now_ns)
 
-    def ended(self, link: int, *, excess_ns: int | None, allowed_ns: int, now_ns: int) -> None:
-        """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows."""
+    def ended(
+        self,
+        link: int,
+        *,
+        excess_ns: int | None,
+        allowed_ns: int,
+        now_ns: int,
+        presumed: bool = False,
+    ) -> None:
+        """A delivery is over; *excess_ns* beyond its expected time, None if nobody knows;
+        *presumed*: without results that would show it."""
         at = self.classes[link]
         at.in_flight = max(0, at.in_flight - 1)
         settings = self._settings
@@ -114,6 +133,7 @@ class Links:
             at.window = max(at.window, min(1.0, at.window + settings.grow / 4))
             return
         at.learnt_ns = now_ns
+        at.presumed = presumed
         at.excess_ns += (excess_ns - at.excess_ns) // 4
         at.excess_ns = max(0, at.excess_ns)
         if excess_ns > allowed_ns:

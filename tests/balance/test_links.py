@@ -149,3 +149,39 @@ def test_the_oldest_frame_of_a_group_has_time_unless_nothing_has(deadline, perio
     n = group_size(deadline_ns=deadline * MS, period_ns=period * MS, cost_ns=cost)
     assert 1 <= n <= 8
     assert n == 1 or (n - 1) * period * MS + cost(n) <= 0.6 * deadline * MS
+
+
+def late_promises_of(*peers: int) -> Links:
+    links = Links(Settings())
+    for second, peer in enumerate(peers):
+        links.send(0, 1000, second * SECOND)
+        links.overdue(0, peer, second * SECOND)
+        links.ended(
+            0, excess_ns=900 * MS, allowed_ns=ALLOWED, now_ns=second * SECOND, presumed=True
+        )
+    return links
+
+
+def test_what_one_silent_peer_made_believe_of_the_link_fades():
+    links = late_promises_of(2, 2, 2)
+    links.fade(20 * SECOND)
+    assert links.classes[0].excess_ns < 10 * MS
+    assert not links.classes[0].is_slow(3 * SECOND)
+
+
+def test_late_promises_of_several_peers_are_the_links_and_do_not_fade_at_once():
+    links = late_promises_of(2, 3, 4)
+    learnt = links.classes[0].excess_ns
+    links.fade(20 * SECOND)
+    assert links.classes[0].excess_ns == learnt > 300 * MS
+    links.fade(120 * SECOND)
+    assert links.classes[0].excess_ns < MS
+
+
+def test_what_results_have_shown_of_a_link_does_not_fade():
+    links = Links(Settings())
+    links.send(0, 1000, 0)
+    links.ended(0, excess_ns=80 * MS, allowed_ns=ALLOWED, now_ns=0)
+    learnt = links.classes[0].excess_ns
+    links.fade(20 * SECOND)
+    assert links.classes[0].excess_ns == learnt > 0
