@@ -92,7 +92,7 @@ def verdict(directory: Path, site: int, rounds: int, both: bool) -> tuple[bool, 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, help="where to build (default: a temporary folder)")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each test, at most")
+    parser.add_argument("--rounds", type=int, default=20, help="runs of each test, at most")
     parser.add_argument("--both", action="store_true", help="run the tests where Spin noticed, too")
     parser.add_argument("site", nargs="*", type=int)
     arguments = parser.parse_args()
