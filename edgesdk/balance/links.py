@@ -15,7 +15,8 @@ __all__ = ["Link", "Links"]
 SAME_SITE, CROSS_SITE = 0, 1
 
 _FADE_NS = SECOND
-_SLOW_NS = 30 * SECOND
+_FADE_SHOWN_NS = 30 * SECOND
+_SLOW_NS = 18 * SECOND
 
 
 class Link:
@@ -79,15 +80,17 @@ class Links:
         return at.in_flight == 0 and rng.random() < at.window
 
     def fade(self, now_ns: int) -> None:
-        """Doubts half of what a silent peer made believe of delays for each second without a
-        delivery that ended: a link that nothing is sent over could never show that it is not slow.
-        Not what results have shown, nor where several peers were late: every node of a crowded
-        radio cell would try it each second (0.37 of the frames in time instead of 0.47)."""
+        """Doubts half of what was learnt of delays for each second without a delivery that ended:
+        a link that nothing is sent over could never show that it is not slow, or that the network
+        is back. What results have shown is doubted more slowly, and not at once where several
+        peers were late: every node of a crowded radio cell would try it each second (0.37 of the
+        frames in time instead of 0.47)."""
         for at in self.classes:
-            if not at.presumed or at.is_slow(now_ns):
+            if at.is_slow(now_ns):
                 continue
-            while at.excess_ns and now_ns - at.learnt_ns > _FADE_NS:
-                at.learnt_ns = max(at.learnt_ns + _FADE_NS, now_ns - 64 * _FADE_NS)
+            after = _FADE_NS if at.presumed else _FADE_SHOWN_NS
+            while at.excess_ns and now_ns - at.learnt_ns > after:
+                at.learnt_ns = max(at.learnt_ns + after, now_ns - 64 * after)
                 at.excess_ns //= 2
                 at.window = max(at.window, min(1.0, 2 * at.window))
 

@@ -80,6 +80,7 @@ def test_what_a_machine_cannot_do_moves_with_its_state_and_a_slow_camera_moves_n
         live.carry_out(solve(problem, clock=time.monotonic, seconds=2), time.monotonic())
         assert len(live.machines) == 1
         _step_until(live, lambda: live.settled and _apart(live.where()))
+        _step_until(live, lambda: 2 in live.rates)
         # The camera that gives 2 of the 5 frames a second that are wanted is nobody's fault here.
         slow = live.rates[2]
         assert slow.cause == "outside"

@@ -47,10 +47,14 @@ def test_the_bound_falls_below_one_when_the_load_does_not_fit() -> None:
     ],
 )
 def test_ours_is_never_below_local(name: str) -> None:
+    """Over several seeds: sixteen nodes and ten seconds are few."""
     changes = {"crash_at_s": 8.0} if name == "crash10" else {}
-    workload = draw(case(name, nodes=16, duration_s=14, seed=102, **changes))
-    ours, local = (simulate(workload, policy).goodput for policy in ("ours", "local"))
-    assert ours >= local - 0.005
+    gains = []
+    for seed in (101, 102, 103):
+        workload = draw(case(name, nodes=16, duration_s=14, seed=seed, **changes))
+        ours, local = (simulate(workload, policy).goodput for policy in ("ours", "local"))
+        gains.append(ours - local)
+    assert sum(gains) / len(gains) >= -0.005
 
 
 @pytest.mark.parametrize("name", ["crashes", "crash10"])
