@@ -58,7 +58,8 @@ static bool collect(const struct edge_sched *s, uint32_t device, struct search *
 }
 
 /* The most urgent jobs of `model` that last until `ends`, of `items` items in all; 0 if there is no
- * such set. Jobs of a stream run in their order: where one is too large, none behind it is taken. */
+ * such set. Jobs of a stream run in their order: where one is too large, none behind it is taken.
+ */
 static uint32_t members(const struct search *x, uint32_t left, uint32_t model, uint32_t items,
                         edge_ns ends)
 {

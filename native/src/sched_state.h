@@ -58,7 +58,7 @@ struct cost {
 struct model {
     struct lane lane[KINDS];
     uint32_t batch_max, devices; /* no devices: a free place */
-    uint64_t item_ns; /* device time an item has taken lately, of whatever batch */
+    uint64_t item_ns;            /* device time an item has taken lately, of whatever batch */
 };
 
 struct app {
