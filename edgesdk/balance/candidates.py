@@ -67,6 +67,7 @@ class Candidates:
         excess = (links.classes[0].excess_ns, links.classes[1].excess_ns)
         cost_of = self._costs.of
         least, power, idle = settings.least_slack_ns, settings.flexibility, settings.idleness
+        backoff = int(settings.backoff_ns * min(1.0, seat.spent(now_ns)))
         blocked = False
         peers: list[Peer] = []
         weights: list[float] = []
@@ -76,6 +77,9 @@ class Candidates:
             if site is not None and peer.site != site:
                 continue
             if variant and peer.unlike.get(group.model) == variant:
+                continue
+            refused = peer.refused.get(group.model)
+            if refused is not None and now_ns - refused < backoff:
                 continue
             link = peer.link
             latency = peer.latency_ns

@@ -9,7 +9,16 @@ from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
 from edgesdk.balance.home import Home
 from edgesdk.balance.links import Links
-from edgesdk.balance.messages import ACCEPT, LOADING, NOT_RESIDENT, VARIANT, Answer, Cancel, Offer
+from edgesdk.balance.messages import (
+    ACCEPT,
+    BUSY,
+    LOADING,
+    NOT_RESIDENT,
+    VARIANT,
+    Answer,
+    Cancel,
+    Offer,
+)
 from edgesdk.balance.peers import Peer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import MS, SECOND
@@ -167,7 +176,9 @@ class Offering:
             if bid is not task.best:
                 self._cancel(bid.peer, bid.number, now_ns)
         else:
-            if answer.verdict == VARIANT:
+            if answer.verdict == BUSY:
+                peer.refuse(group.model, now_ns)
+            elif answer.verdict == VARIANT:
                 peer.unlike[group.model] = group.variant
             elif answer.verdict in (NOT_RESIDENT, LOADING):
                 peer.suspect(now_ns)

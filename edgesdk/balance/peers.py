@@ -31,8 +31,7 @@ class Peer:
         "latency_ns",
         "link",
         "number",
-        "open_bids",
-        "refused_ns",
+        "refused",
         "residents",
         "rtt_var_ns",
         "sequence",
@@ -78,8 +77,8 @@ class Peer:
         self.unlike: dict[int, int] = {}
         """model -> variant that it refused to equal."""
         self.watched_ns = -_FOREVER
-        self.refused_ns = -_FOREVER
-        self.open_bids = 0
+        self.refused: dict[int, int] = {}
+        """model -> when it last had no room for a group of it"""
 
     def hear(self, digest: Digest, now_ns: int) -> bool:
         """Takes news in; False if they are older than what is known. A new incarnation is a
@@ -139,6 +138,12 @@ class Peer:
     def suspect(self, until_ns: int) -> None:
         """It is not asked before *until_ns*."""
         self.suspect_ns = max(self.suspect_ns, until_ns)
+
+    def refuse(self, model: int, now_ns: int) -> None:
+        """It has no room for a group of *model*."""
+        if len(self.refused) >= 64 and model not in self.refused:
+            self.refused.clear()
+        self.refused[model] = now_ns
 
     def kept(self) -> None:
         """It kept a promise."""
