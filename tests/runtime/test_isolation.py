@@ -278,28 +278,3 @@ def test_snapshot_adds_up_while_the_node_runs(cards: Any) -> None:
     assert last.cameras["cam"].frames == 50
     assert last.inferences["cells"] > 0
     assert sum(last.latency["finder", "cam"].counts) > 0
-
-
-def test_memory_is_flat_after_warm_up(cards: Any) -> None:
-    import psutil
-
-    @edge.app(deadline="2s")
-    def full(camera: edge.Camera) -> dict[str, object]:
-        found = camera.gate(threshold=0.0).detect(cards.cells, score=0.3)
-        tracks = found.track(high=0.3, start=0.3)
-        return {"tracks": tracks, "n": tracks.count(), "mean": tracks.window(seconds=1)}
-
-    process = psutil.Process()
-    samples: list[tuple[int, int]] = []
-
-    def sample(camera: str, info: Any, view: Any, results: Any) -> None:
-        if info.sequence % 500 == 0:
-            samples.append((info.sequence, process.memory_info().rss))
-
-    node = Node([full], {"cam": "synthetic:?width=64&height=64&fps=100&frames=3000&pace=fast"})
-    node.observe(sample)
-    with node:
-        assert node.wait(60)
-    warm = next(rss for sequence, rss in samples if sequence == 1500)
-    assert samples[-1][0] == 3000
-    assert samples[-1][1] - warm < 4 << 20
