@@ -33,7 +33,7 @@ class _Command:
 
 
 _COMMANDS = {
-    "demo": _Command("edgesdk.cli.demo", "Watch a real video with a real detector, in one line."),
+    "demo": _Command("edgesdk.cli.demo", "A cluster of four cameras absorbs a spike, in one line."),
     "run": _Command("edgesdk.cli.run", "Run applications on cameras."),
     "agent": _Command("edgesdk.cli.agent", "Run on a camera for ever, by a file."),
     "models": _Command("edgesdk.cli.models", "List, pull, add, show and verify models."),

@@ -17,6 +17,7 @@ from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.diving import dive
 from edgesdk.planner.heuristics import Packed, best_first_fit
+from edgesdk.planner.insisting import insist
 from edgesdk.planner.items import make_items
 from edgesdk.planner.mix import best_mix, resource_cuts
 from edgesdk.planner.mixing import pack_mix
@@ -31,6 +32,7 @@ __all__ = ["Clock", "solve"]
 Clock = Callable[[], float]
 
 _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
+_TRIALS = 30
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -86,6 +88,10 @@ class _Search:
         self._offer(best_first_fit(items, quick=True))
         if items.kinds <= _MANY_KINDS and not self._proven():
             self._offer(best_first_fit(items))  # however little time there is
+        if self._best is None and self._partial is not None:
+            expired: Callable[[], bool] = lambda: self._left() <= 0
+            atleast = _TRIALS if items.kinds <= _MANY_KINDS else 1
+            self._offer(insist(items, self._partial, expired, trials=3 * _TRIALS, atleast=atleast))
         if not self._done():
             with contextlib.suppress(ImportError):
                 end = self._clock() + self._left() / 4
