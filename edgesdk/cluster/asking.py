@@ -1,7 +1,8 @@
 """This node's own groups: what the balancer decided about each is done here, and told to the node.
 
 Pictures are made small as soon as a group does not start here at once, while the peers think about
-it: the ring's slots are few, and what remains to be done when one accepts is to compress.
+it: the ring's slots are few. While most groups that are offered find a peer, they are coded then
+too, so that all that remains when one accepts is to send.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,8 +19,8 @@ from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
 from edgesdk.cluster import payload
 from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
 from edgesdk.cluster.local import NodeLocal, model_key
+from edgesdk.cluster.workbench import Haste, Workbench
 from edgesdk.errors import PeerFailed, WireError
-from edgesdk.models.encoding import Shrunk
 from edgesdk.runtime.request import Outcome, Request
 
 if TYPE_CHECKING:
@@ -33,14 +32,20 @@ log = logging.getLogger(__name__)
 
 # A group that waits longer than this for its turn here gives its slot of the ring back.
 _SOON_NS = 10_000_000
+# Coding ahead is work for nothing where a group ends here after all: so often they must go.
+_LIKELY = 0.5
 _REACH = {"node": Reach.NODE, "site": Reach.SITE, "cluster": Reach.CLUSTER}
 
 
 class Verdicts(Protocol):
-    """Whom the outcome of a delivery is told; each call may bring new actions."""
+    """Whom the outcome of a delivery is told; each call may bring new actions.
+
+    *misbehaved*: the peer of that number answered what nobody could mean.
+    """
 
     def finished(self, group: int, wire_ns: int) -> None: ...
     def failed(self, group: int, why: str) -> None: ...
+    def misbehaved(self, number: int, what: str) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +54,8 @@ class _Asked:
     requests: Sequence[Request]
     items: Sequence[int]
     exact: bool
-    small: list[Shrunk] | None = None
+    small: list[payload.Travelling] | None = None
+    sought: bool = False  # not decided at once: peers were asked
     wanted: Deliver | None = None
     delivery: Delivery | None = None
     blame: PeerFailed | None = None  # of the last peer that tried and could not
@@ -95,7 +101,9 @@ class Asking:
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}
         self._next = 1
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._bench = Workbench("encode")
+        # Lately: the share of all groups that went to a peer, and of those that sought one.
+        self._leaving, self._found = 0.0, 1.0
         self._sizes: dict[tuple[int, bool], float] = {}
 
     def open(self) -> int:
@@ -110,20 +118,22 @@ class Asking:
         key = model_key(first.model.card.digest)
         counts = [len(request.pictures) for request in requests]
         items = sum(counts)
+        variant = self._local.last_variant(key) if terms.exact else 0
         with self._lock:
             number = self._next
             self._next += 1
             group = Group(
                 id=number,
                 model=key,
-                variant=self._local.last_variant(key) if terms.exact else 0,
+                variant=variant,
                 items=items,
                 captured_ns=min(r.captured_ns for r in requests) or time.monotonic_ns(),
                 deadline_ns=min(r.deadline_ns for r in requests),
                 payload_bytes=int(items * self._size(key, first, terms.exact)),
                 app=zlib.crc32(terms.app.encode()),
                 weight=terms.weight,
-                reach=_REACH[terms.reach],
+                # Who does not know what it would have made itself cannot ask others for the same.
+                reach=Reach.NODE if terms.exact and not variant else _REACH[terms.reach],
             )
             self._asked[number] = _Asked(group, requests, counts, terms.exact)
         return group
@@ -132,18 +142,23 @@ class Asking:
         """It was not decided at once: takes the pictures off the ring."""
         asked = self._asked.get(group.id)
         if asked is not None:
+            asked.sought = True
             self._shrink_soon(asked)
+            if self._found > _LIKELY:
+                self._bench.do(Haste.AHEAD, lambda: self._code(asked))
 
     def shrink(self, request: Request) -> None:
         """It waits for others of its camera: takes its pictures off the ring."""
+        terms = request.terms
+        assert terms is not None
 
-        def work() -> None:
-            made = request.model.codec.shrink(list(request.pictures))
+        def code() -> None:
             if request.pictures:
-                request.pictures = made
+                payload.code(_shrunk(request), request.model.codec, exact=terms.exact)
 
-        with suppress(RuntimeError):
-            self._pool.submit(work)
+        self._bench.do(Haste.SHRINK, lambda: _shrunk(request))
+        if self._leaving > _LIKELY and terms.reach != "node":
+            self._bench.do(Haste.AHEAD, code)
 
     def note(self, action: Run | Deliver | CancelDelivery | Drop) -> Callable[[], None] | None:
         """Takes a decision in; returns what is to be done about it without the lock."""
@@ -152,15 +167,18 @@ class Asking:
             return None
         if isinstance(action, Run):
             self._forget(asked)
+            self._went(asked, False)
             self.counts.kept += 1
             return lambda: self._run(asked, action)
         if isinstance(action, Drop):
             self._forget(asked)
+            self._went(asked, False)
             self.counts.dropped += 1
             return lambda: self._report([_given_up(asked, r, action) for r in asked.requests])
         if isinstance(action, Deliver):
             asked.wanted = action
-            return lambda: self._send_soon(asked, action)
+            self._went(asked, True)
+            return lambda: self._bench.do(Haste.SEND, lambda: self._send(asked, action))
         asked.wanted = None
         self.counts.retried += 1
         _add(self.counts.failed, action.peer, 1)
@@ -170,7 +188,7 @@ class Asking:
     def close(self) -> None:
         """No more is encoded; what is open is reported as dropped, and deliveries end by
         themselves."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._bench.close()
         with self._lock:
             left, self._asked = list(self._asked.values()), {}
         outcomes = [Outcome(r, dropped="shutdown") for asked in left for r in asked.requests]
@@ -201,24 +219,24 @@ class Asking:
         else:
             executor.submit(request)
 
+    def _went(self, asked: _Asked, away: bool) -> None:
+        """A group was decided: to a peer, or not."""
+        self._leaving += (away - self._leaving) / 16
+        if asked.sought or away:
+            self._found += (away - self._found) / 16
+
     def _shrink_soon(self, asked: _Asked) -> None:
-        with suppress(RuntimeError):  # after the end
-            self._pool.submit(self._shrink, asked)
+        self._bench.do(Haste.SHRINK, lambda: self._shrink(asked))
 
-    def _send_soon(self, asked: _Asked, action: Deliver) -> None:
-        with suppress(RuntimeError):
-            self._pool.submit(self._send, asked, action)
-
-    def _shrink(self, asked: _Asked) -> list[Shrunk]:
+    def _shrink(self, asked: _Asked) -> list[payload.Travelling]:
         if asked.small is None:
-            small: list[Shrunk] = []
-            for request in asked.requests:
-                made = request.model.codec.shrink(list(request.pictures))
-                if request.pictures:  # else it has been run meanwhile
-                    request.pictures = made
-                small += made
-            asked.small = small
+            asked.small = [small for request in asked.requests for small in _shrunk(request)]
         return asked.small
+
+    def _code(self, asked: _Asked) -> None:
+        if asked.group.id in self._asked:
+            codec = asked.requests[0].model.codec
+            payload.code(self._shrink(asked), codec, exact=asked.exact)
 
     def _send(self, asked: _Asked, action: Deliver) -> None:
         group = asked.group
@@ -255,14 +273,15 @@ class Asking:
     def _done(self, asked: _Asked, action: Deliver, outcome: Reply | Failure) -> None:
         """On a thread of the data plane."""
         current = asked.wanted is action
+        outcomes: Sequence[Outcome] = ()
         if isinstance(outcome, Reply):
             try:
                 outcomes = payload.unpack(outcome, asked.requests, asked.items)
+                if asked.exact and not payload.made_by(outcomes, asked.group.variant):
+                    raise WireError("made by another variant or runtime than was asked for")
             except WireError as error:
-                log.warning("node %d answered what cannot be read: %s", action.peer, error)
-                if current:
-                    self._verdicts.failed(asked.group.id, "malformed")
-                return
+                outcome = Failure("malformed", str(error), sent=True)
+        if isinstance(outcome, Reply):
             # Even where it was given up meanwhile: the first result counts, whoever brings it.
             self._report(outcomes)
             if current:
@@ -270,7 +289,8 @@ class Asking:
                 self.counts.offloaded += 1
                 self.counts.wire_ns[action.peer] = outcome.wire_ns
                 self._verdicts.finished(asked.group.id, outcome.wire_ns)
-        elif current:
+            return
+        if current:
             asked.wanted = asked.delivery = None
             if outcome.reason == "failed":
                 peer = self._peer(action.peer)
@@ -279,6 +299,8 @@ class Asking:
             self.counts.retried += 1
             _add(self.counts.failed, action.peer, 1)
             self._verdicts.failed(asked.group.id, outcome.reason)
+        if outcome.reason == "malformed":
+            self._verdicts.misbehaved(action.peer, f"an answer to a group: {outcome.message}")
 
     def _size(self, key: int, request: Request, exact: bool) -> float:
         """Bytes that a picture will have on the wire, as they came out lately."""
@@ -290,6 +312,17 @@ class Asking:
         self._sizes[group.model, exact] = (
             0.8 * self._sizes.get((group.model, exact), each) + 0.2 * each
         )
+
+
+def _shrunk(request: Request) -> list[payload.Travelling]:
+    """The pictures of *request*, which keeps them so if it has not been run meanwhile."""
+    pictures = list(request.pictures)
+    if all(isinstance(picture, payload.Travelling) for picture in pictures):
+        return pictures  # type: ignore[return-value]
+    made = [payload.Travelling(*small) for small in request.model.codec.shrink(pictures)]
+    if request.pictures:
+        request.pictures = made
+    return made
 
 
 def _add(counts: dict[int, int], key: int, amount: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from edgesdk.cluster.groups import GroupHeader
+from edgesdk.cluster.groups import GroupHeader, Picture
 from edgesdk.errors import WireError
 from edgesdk.models.encoding import Shrunk
 from edgesdk.models.wire import Options, pack_reading, pack_values, unpack_reading, unpack_values
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from edgesdk.cluster.data import Arrival, Reply
     from edgesdk.models.codec import Codec
 
-__all__ = ["decode", "encode", "expected_bytes", "pack", "unpack"]
+__all__ = ["Travelling", "code", "decode", "encode", "expected_bytes", "pack", "unpack"]
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
+class Travelling(Shrunk):
+    """A shrunk picture that keeps its form on the wire once it has been coded."""
+
+    coded: tuple[Picture, bytes] | None = None
 
 
 class _Made(msgspec.Struct, frozen=True, array_like=True):
@@ -51,17 +57,30 @@ def expected_bytes(codec: Codec, *, exact: bool) -> float:
     return raw if frame_codec.codec_for(raw, exact=exact) == frame_codec.RAW else raw * _COMPRESSED
 
 
-def encode(
-    group: Group, small: Sequence[Shrunk], codec: Codec, options: Options, *, exact: bool
-) -> tuple[GroupHeader, list[bytes]]:
-    """The header of *group* and its pictures' bytes, in the form of :func:`codec_for`."""
+def code(small: Sequence[Travelling], codec: Codec, *, exact: bool) -> str:
+    """Codes those of *small* that are not yet; the codec's name. Never twice at once for one
+    picture."""
     from edgesdk.cluster import frame_codec
 
     name = frame_codec.codec_for(codec.picture_bytes, exact=exact, colour=codec.input.colour)
-    pictures, parts = frame_codec.encode_pictures([picture.image for picture in small], name)
+    missing = [picture for picture in small if picture.coded is None]
+    if missing:
+        pictures, parts = frame_codec.encode_pictures([small.image for small in missing], name)
+        for picture, told, part in zip(missing, pictures, parts, strict=True):
+            picture.coded = told, part
+    return name
+
+
+def encode(
+    group: Group, small: Sequence[Travelling], codec: Codec, options: Options, *, exact: bool
+) -> tuple[GroupHeader, list[bytes]]:
+    """The header of *group* and its pictures' bytes, in the form of :func:`codec_for`."""
+    name = code(small, codec, exact=exact)
+    coded = [picture.coded for picture in small if picture.coded is not None]
     reading = pack_reading([picture.geometry for picture in small], options, codec.form)
+    pictures = tuple(picture for picture, _ in coded)
     header = GroupHeader(group.id, group.model, group.variant, name, pictures, reading)
-    return header, parts
+    return header, [part for _, part in coded]
 
 
 def decode(arrival: Arrival, codec: Codec) -> tuple[list[Shrunk], Options]:
