@@ -32,7 +32,7 @@ __all__ = ["Clock", "solve"]
 Clock = Callable[[], float]
 
 _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
-_TRIALS = 30
+_TRIALS = 30  # of first fit where machines are scarce, however little time there is
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -88,19 +88,22 @@ class _Search:
         self._offer(best_first_fit(items, quick=True))
         if items.kinds <= _MANY_KINDS and not self._proven():
             self._offer(best_first_fit(items))  # however little time there is
-        if self._best is None and self._partial is not None:
-            expired: Callable[[], bool] = lambda: self._left() <= 0
-            atleast = _TRIALS if items.kinds <= _MANY_KINDS else 1
-            self._offer(insist(items, self._partial, expired, trials=3 * _TRIALS, atleast=atleast))
+        if self._best is None:
+            self._insist()
         if not self._done():
             with contextlib.suppress(ImportError):
-                end = self._clock() + self._left() / 4
-                expired: Callable[[], bool] = lambda: self._clock() > end  # noqa: E731
+                expired = self._after(self._left() / 4)
                 self._offer(align_cheapest(items, self._cuts, expired, self._rng))
         if not self._done() and items.kinds <= _MANY_KINDS:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
         return self._plan()
+
+    def _insist(self) -> None:
+        assert self._partial is not None  # first fit leaves one or the other
+        trials = _TRIALS if self._items.kinds <= _MANY_KINDS else 1
+        expired = self._after(self._left() / 4)
+        self._offer(insist(self._items, self._partial, expired, trials=3 * _TRIALS, atleast=trials))
 
     def _improve(self) -> None:
         columns = Columns(self._items)
@@ -163,11 +166,10 @@ class _Search:
                 over = (cost + best) / 2 if best > cost else cost + 1
 
     def _dive(self, columns: Columns) -> None:
-        end = self._clock() + 0.7 * self._left()
+        expired = self._after(0.7 * self._left())
         columns.solve()
-        while not self._done() and self._clock() < end and self._best is not None:
+        while not self._done() and not expired() and self._best is not None:
             before = self._best.microusd
-            expired: Callable[[], bool] = lambda: self._clock() > end  # noqa: E731
             self._offer(dive(self._items, columns, expired, below=before))
             if self._best.microusd == before:
                 return
@@ -178,6 +180,10 @@ class _Search:
             self._items, columns.patterns, seconds=max(0.1, self._left() / 4), start=start
         )
         self._offer(found)
+
+    def _after(self, seconds: float) -> Callable[[], bool]:
+        end = self._clock() + seconds
+        return lambda: self._clock() > end
 
     def _left(self) -> float:
         return self._end - self._clock()
