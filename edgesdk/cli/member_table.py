@@ -73,6 +73,8 @@ def links_table(members: Sequence[MemberStatus]) -> RenderableType:
 
 
 def _state(link: LinkStatus) -> Text:
+    if link.left_out:
+        return Text("left out", style="red")
     if link.suspect:
         return Text("silent", style="red")
     return Text("watched" if link.watched else "known", style="green" if link.watched else "")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgesdk.cluster.alarms import Alarms
 from edgesdk.cluster.deliveries import Delivery, Failure, Reply
 from edgesdk.cluster.delivering import Addressee, Deliverer
+from edgesdk.cluster.doorkeeper import Doorkeeper
 from edgesdk.cluster.groups import GroupHeader, Picture
 from edgesdk.cluster.receiving import Arrival, Receiver
 from edgesdk.cluster.source_filter import SourceFilter
@@ -46,7 +47,9 @@ class DataPlane:
     keeps ends at its deadline. known: asked on zenoh's thread whether an origin (its number) was
     given a token, so that what nobody asked for is not even queued; it must be quick, and must not
     call the data plane. source: the host that sessions to peers come from, default *listen*'s: they
-    :meth:`admit` the one that the control plane uses.
+    :meth:`admit` the one that the control plane uses. member: whether a node of that id is one now;
+    sessions of others end after two seconds. greedy: told, with its node id, of each session that a
+    peer opened beyond four; its oldest is closed.
 
     Raises EdgeError for a host that has no address.
     """
@@ -60,12 +63,16 @@ class DataPlane:
         known: Callable[[int, bytes], bool] | None = None,
         workers: int = 1,
         source: str | None = None,
+        member: Callable[[str], bool] = lambda node_id: True,
+        greedy: Callable[[str], object] = lambda node_id: None,
     ) -> None:
         host, port = _numeric(listen[0]), listen[1]
         self.address: tuple[str, int] = (host, port or _free_port(host))
         self._admitting = threading.Lock()
         self._filter = SourceFilter(self.address)
         self._alarms = Alarms("data-alarms")
+        self._member, self._greedy = member, greedy
+        self._doors: Doorkeeper | None = None
         self._receiver = Receiver(
             identity, self.address, self._alarms, arrived=arrived, known=known, workers=workers
         )
@@ -78,7 +85,14 @@ class DataPlane:
         """Listens. :raises EdgeError: the address is taken, or is not this machine's."""
         self._alarms.start()
         try:
-            self._receiver.start()
+            listener = self._receiver.start()
+            self._doors = Doorkeeper(
+                listener,
+                self.address[1],
+                self._alarms,
+                member=self._member,
+                greedy=self._greedy,
+            )
         except BaseException:
             self.close()
             raise
@@ -89,6 +103,8 @@ class DataPlane:
         The interpreter does not end while a zenoh session is open: what was not closed by then is
         closed when the main thread ends.
         """
+        if self._doors is not None:
+            self._doors.close()
         self._receiver.close()
         self._deliverer.close()
         self._alarms.close()
@@ -133,10 +149,21 @@ class DataPlane:
         """Closes the session with a peer that left or was removed; a later call opens another."""
         self._deliverer.forget(node_id)
 
+    def dismiss(self, node_id: str) -> None:
+        """It was removed: the sessions that it has opened end now, too."""
+        self._deliverer.forget(node_id)
+        if self._doors is not None:
+            self._doors.dismiss(node_id)
+
     def counters(self) -> Mapping[str, int]:
         """Counts since the start: ``in:...`` of groups received, ``out:...`` of groups sent."""
         received = {f"in:{k}": n for k, n in self._receiver.counters().items()}
         return received | {f"out:{k}": n for k, n in self._deliverer.counters().items()}
+
+    def doors(self) -> Mapping[str, int]:
+        """Sessions of peers that are ``open``, and that were ended here: ``excess`` of one peer,
+        ``dismissed``, ``unknown`` (of no member)."""
+        return {} if self._doors is None else self._doors.counters()
 
     def held(self) -> tuple[int, int]:
         """Groups of others that have not ended here, and their bytes."""

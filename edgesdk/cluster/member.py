@@ -31,11 +31,13 @@ from edgesdk.balance import (
     Settings,
 )
 from edgesdk.cluster.addresses import pack_address, parse_address, site_number, unpack_address
-from edgesdk.cluster.administration import Administration, Caller, Handler
+from edgesdk.cluster.administration import Administration, Handler
 from edgesdk.cluster.asking import Asking
+from edgesdk.cluster.conduct import Conduct
 from edgesdk.cluster.control import Control, Hello, Peer
 from edgesdk.cluster.data import DataPlane
 from edgesdk.cluster.discovery import Discovery, Found
+from edgesdk.cluster.entrance import Entrance
 from edgesdk.cluster.gathering import Gathering
 from edgesdk.cluster.lending import Lending
 from edgesdk.cluster.loading import Loader
@@ -58,7 +60,6 @@ _REFRESH_NS = 500_000_000
 # From this utilisation on groups may soon have to go elsewhere, and opening a session takes longer
 # than a promise waits for its data.
 _BUSY = 0.5
-_GUEST_NS = 120_000_000_000
 
 
 class Member:
@@ -89,7 +90,7 @@ class Member:
         self._verbs = dict(verbs or {})
         self._lock = threading.Lock()
         self._peers: dict[int, Peer] = {}
-        self._guests: dict[str, int] = {}  # addresses, and until when the data port is open to them
+        self.conduct = Conduct()
         self._told_ns: int | None = None
         self._refresh_ns = 0
         self._closed = False
@@ -131,7 +132,10 @@ class Member:
             arrived=self.serving.arrived,
             known=self.balancer.holds,
             source=control[0],
+            member=lambda node_id: any(peer.node_id == node_id for peer in self.peers()),
+            greedy=self._greedy,
         )
+        self.entrance = Entrance(self.data.admit, peers=self.peers, is_out=self.conduct.is_out)
         self.asking = Asking(self.local, self.data, self, report=node.report, peer=self._peers.get)
         hello = Hello(site=self.config.site, data_port=self.data.address[1], version=__version__)
         self.control = Control(
@@ -158,11 +162,11 @@ class Member:
             self._handlers(),
             version=__version__,
             about={"data_port": self.data.address[1], "site": self.config.site},
-            met=self._met,
+            met=self.entrance.met,
         )
         try:
             self.data.start()
-            self._admit()
+            self.entrance.look()
             self.administration.start()
             for seed in self.config.seeds:
                 self.control.reach(*parse_address(seed), forever=True)
@@ -216,6 +220,13 @@ class Member:
     def failed(self, group: int, why: str) -> None:
         """See :class:`~edgesdk.cluster.asking.Verdicts`."""
         self._step(lambda balancer, now: balancer.failed(group, now, why=why))
+
+    def misbehaved(self, number: int, what: str) -> None:
+        """See :class:`~edgesdk.cluster.asking.Verdicts`; any thread."""
+        name = self._name(number) or f"node {number}"
+        if self.conduct.offence(number, name, what, time.monotonic_ns()):
+            self._step(lambda balancer, now: balancer.gone(number, now))
+            self.entrance.look()
 
     def seen(self) -> tuple[dict[int, Seen], set[int]]:
         """What the balancer knows of each member, and the numbers of those in its view."""
@@ -318,15 +329,20 @@ class Member:
             self._step(lambda balancer, now: balancer.received(peer.number, data, now))
         except MessageError as error:
             self.refused_datagrams += 1
-            log.debug("a datagram of %s: %s", peer.node_id, error)
+            self.misbehaved(peer.number, f"a datagram that cannot be read: {error}")
 
     def _joined(self, peer: Peer) -> None:
         known = self._peers.get(peer.number)
         self._peers[peer.number] = peer
-        self._admit()
+        self.entrance.look()
         if known is not None and known.incarnation != peer.incarnation:
             self._step(lambda balancer, now: balancer.gone(peer.number, now))
             self.data.forget(peer.node_id)
+        self._introduce(peer)
+
+    def _introduce(self, peer: Peer) -> None:
+        if self.conduct.is_out(peer.number):
+            return
         site = site_number(peer.site)
         address = pack_address(peer.address)
         self._step(
@@ -347,22 +363,18 @@ class Member:
     def _left(self, peer: Peer, reason: str) -> None:
         log.info("%s left: %s", peer.node_id, reason)
         self._peers.pop(peer.number, None)
-        self._admit()
+        self.entrance.look()
         self._step(lambda balancer, now: balancer.gone(peer.number, now))
-        self.data.forget(peer.node_id)
+        if reason == "removed":
+            self.data.dismiss(peer.node_id)
+        else:
+            self.data.forget(peer.node_id)
 
-    def _met(self, caller: Caller) -> None:
-        """On a thread of the administration: a doctor, say, who looks at the data port next."""
-        now = time.monotonic_ns()
-        if self._guests.get(caller.address[0], 0) < now + _GUEST_NS // 2:
-            self._guests[caller.address[0]] = now + _GUEST_NS
-            self._admit()
-
-    def _admit(self) -> None:
-        """Keeps the data port for those who have proved who they are."""
-        now = time.monotonic_ns()
-        self._guests = {host: until for host, until in list(self._guests.items()) if until > now}
-        self.data.admit({*self._guests, *(peer.address[0] for peer in list(self._peers.values()))})
+    def _greedy(self, node_id: str) -> None:
+        """On a thread of the data plane."""
+        peer = next((peer for peer in self.peers() if peer.node_id == node_id), None)
+        if peer is not None:
+            self.misbehaved(peer.number, "more sessions with the data port than one node needs")
 
     def _timer(self, now_ns: int, late_ns: int) -> int | None:
         if now_ns >= self._refresh_ns:
@@ -371,6 +383,7 @@ class Member:
             members, view = self.seen()
             self.lending.look(members, now_ns)
             self._prepare(view)
+            self._pardon(now_ns)
 
         def advance(balancer: Balancer, now: int) -> None:
             if late_ns:
@@ -389,6 +402,12 @@ class Member:
             times = (self.balancer.next_ns, self.gathering.next_ns, self._refresh_ns)
             self._told_ns = min(at for at in times if at is not None)
             return self._told_ns
+
+    def _pardon(self, now_ns: int) -> None:
+        for peer in map(self._peers.get, self.conduct.pardoned(now_ns)):
+            if peer is not None:
+                self.entrance.look()
+                self._introduce(peer)
 
     def _found(self, node: Found) -> None:
         """On a thread of the discovery: a hint, whom certificates will confirm or not."""

@@ -204,16 +204,17 @@ class Receiver:
             for i in range(workers)
         ]
 
-    def start(self) -> None:
-        """:raises EdgeError: it cannot listen there."""
+    def start(self) -> zenoh.Session:
+        """The session that listens, which stays this object's. :raises EdgeError: it cannot."""
         from zenoh.handlers import Callback
 
         for thread in self._threads:
             thread.start()
-        self._session = zenoh_sessions.open_listener(self._identity, *self._listen)
+        session = self._session = zenoh_sessions.open_listener(self._identity, *self._listen)
         for key, take in ((GROUPS, self._take), (CANCELS, self._take_cancel)):
             handler = Callback(take, indirect=False)
-            self._queryables.append(self._session.declare_queryable(key, handler))
+            self._queryables.append(session.declare_queryable(key, handler))
+        return session
 
     def close(self) -> None:
         """Stops listening; what was held ends as refused. Idempotent."""

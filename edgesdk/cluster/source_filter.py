@@ -8,14 +8,14 @@ authentication, which TLS does: whoever has the address of a member gets as far 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import ipaddress
 import logging
-import os
 import socket
 import struct
 from collections.abc import Collection
+
+from edgesdk.cluster.own_sockets import listener_at
 
 __all__ = ["MAX_SOURCES", "SourceFilter"]
 
@@ -42,10 +42,12 @@ class SourceFilter:
         changed, where it is not, for more than :data:`MAX_SOURCES`, or if the kernel cannot do it.
         """
         numbers = sorted({number for source in sources if (number := _number(source)) is not None})
-        listener = _listener_at(self._address)
-        if listener is None or len(numbers) > MAX_SOURCES:
+        listener = listener_at(self._address)
+        if listener is None:
             return False
         with listener:
+            if listener.family != socket.AF_INET or len(numbers) > MAX_SOURCES:
+                return False
             try:
                 _attach(listener, numbers)
             except OSError as error:
@@ -69,25 +71,3 @@ def _attach(listener: socket.socket, numbers: Collection[int]) -> None:
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *s) for s in steps))
     fprog = struct.pack("@HP", len(steps), ctypes.addressof(program))
     listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
-
-
-def _listener_at(address: tuple[str, int]) -> socket.socket | None:
-    """A duplicate of this process's listening socket at *address*."""
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
-                continue
-            found = socket.socket(fileno=os.dup(int(name)))
-            if _listens(found, address):
-                return found
-            found.close()
-    return None
-
-
-def _listens(found: socket.socket, address: tuple[str, int]) -> bool:
-    return (
-        found.family == socket.AF_INET
-        and found.type == socket.SOCK_STREAM
-        and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
-        and found.getsockname() == address
-    )

@@ -50,7 +50,8 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     *watched*: it is in this member's view. *suspect*: it has been silent. *round_trip_ms* is that
     of offers, *wire_ms* what a group and its answer spend on the way beyond the service; None
-    before the first. *sent* and *failed* count groups delivered to it.
+    before the first. *sent* and *failed* count groups delivered to it, *misbehaved* what it sent
+    or did that no sound node does; *left_out*: for a while, because of that.
     """
 
     node: str
@@ -65,6 +66,8 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     wire_ms: float | None = None
     sent: Count = 0
     failed: Count = 0
+    misbehaved: Count = 0
+    left_out: bool = False
 
 
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -139,4 +139,6 @@ def _link(member: Member, peer: Peer, seen: Seen | None, now_ns: int, view: set[
         wire_ms=None if wire is None else round(wire / 1e6, 2),
         sent=counts.sent.get(peer.number, 0),
         failed=counts.failed.get(peer.number, 0),
+        misbehaved=member.conduct.count(peer.number),
+        left_out=member.conduct.is_out(peer.number),
     )

@@ -15,7 +15,8 @@ import pytest
 
 from edgesdk.cluster import zenoh_sessions
 from edgesdk.cluster.authority import Authority
-from edgesdk.cluster.data import GroupHeader, Picture, Reply
+from edgesdk.cluster.data import DataPlane, GroupHeader, Picture, Reply
+from edgesdk.cluster.doorkeeper import SESSIONS_A_PEER
 from edgesdk.cluster.groups import pack_envelope
 from edgesdk.cluster.identity import Identity
 from edgesdk.errors import EdgeError
@@ -337,3 +338,43 @@ print("answered", flush=True)
     assert time.monotonic() - begun < 2
     peer.tell("open")
     assert peer.process.wait(10) == 0
+
+
+def test_a_member_cannot_take_the_sessions_of_others(cluster, plane):
+    greedy = []
+    peer = DataPlane(
+        cluster.identity(2), ("127.0.0.1", 0), arrived=lambda a: a.reply(b""), greedy=greedy.append
+    )
+    member = []
+    try:
+        peer.start()
+        for _ in range(12):
+            member.append(zenoh_sessions.open_session(cluster.identity(3), *peer.address))
+        until(lambda: greedy)
+        assert Call(plane, There("node-2", peer.address)).reply()
+        until(lambda: peer.doors()["open"] == SESSIONS_A_PEER + 1)
+        assert peer.doors()["excess"] >= 8
+        assert set(greedy) == {"node-3"}
+    finally:
+        for session in member:
+            zenoh_sessions.close(session)
+        peer.close()
+
+
+def test_sessions_of_who_was_removed_end_at_once_and_of_no_member_soon(cluster):
+    members = {"node-3"}
+    peer = DataPlane(
+        cluster.identity(2), ("127.0.0.1", 0), arrived=lambda a: None, member=members.__contains__
+    )
+    opened = []
+    try:
+        peer.start()
+        opened = [zenoh_sessions.open_session(cluster.identity(i), *peer.address) for i in (3, 4)]
+        assert until(lambda: peer.doors().get("unknown"))
+        members.clear()
+        peer.dismiss("node-3")
+        assert peer.doors()["dismissed"] == 1
+    finally:
+        for session in opened:
+            zenoh_sessions.close(session)
+        peer.close()
