@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
 from edgesdk.cluster import payload
 from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
-from edgesdk.cluster.local import NodeLocal, model_key
+from edgesdk.cluster.local import NodeLocal, execution_key, model_key
 from edgesdk.cluster.workbench import Haste, Workbench
 from edgesdk.errors import PeerFailed, WireError
 from edgesdk.runtime.request import Outcome, Request
@@ -277,7 +277,8 @@ class Asking:
         if isinstance(outcome, Reply):
             try:
                 outcomes = payload.unpack(outcome, asked.requests, asked.items)
-                if asked.exact and not payload.made_by(outcomes, asked.group.variant):
+                made = outcomes[0].execution
+                if asked.exact and made and execution_key(made) != asked.group.variant:
                     raise WireError("made by another variant or runtime than was asked for")
             except WireError as error:
                 outcome = Failure("malformed", str(error), sent=True)

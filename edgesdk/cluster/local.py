@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgesdk import balance
 
 if TYPE_CHECKING:
+    from edgesdk.runtime.execution import Execution
     from edgesdk.runtime.executor import Executor
     from edgesdk.runtime.executor import Promise as Place
     from edgesdk.runtime.sessions import KnownModel, LoadedModel
@@ -24,9 +25,9 @@ def model_key(card_digest: str) -> int:
     return int(card_digest.removeprefix("sha256:")[:_EIGHT], 16)
 
 
-def execution_key(model: LoadedModel) -> int:
+def execution_key(execution: Execution) -> int:
     """The u64 that is equal where equal inputs give equal bytes; never 0."""
-    return int(model.execution().key[:_EIGHT], 16) or 1
+    return int(execution.key[:_EIGHT], 16) or 1
 
 
 class Loads:
@@ -80,7 +81,9 @@ class NodeLocal(balance.Local):
                     found[key] = (
                         executor,
                         model,
-                        known[2] if known is not None and same else execution_key(model),
+                        known[2]
+                        if known is not None and same
+                        else execution_key(model.execution()),
                     )
         changed = self._models.keys() != found.keys()
         self._models = found
