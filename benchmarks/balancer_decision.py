@@ -16,7 +16,7 @@ import random
 import statistics
 import time
 
-from edgesdk.balance import Balancer, Group, Promise, Reach, Send, Settings
+from edgesdk.balance import Balancer, Group, Local, Promise, Reach, Send, Settings
 from edgesdk.balance.digest import Digest
 from edgesdk.balance.messages import ACCEPT, Answer, Offer, State, unpack
 from edgesdk.core.sched import Reservation, Scheduler
@@ -27,7 +27,7 @@ MODELS = range(1, 7)
 REACH_US = 50
 
 
-class Node:
+class Node(Local):
     """The C scheduler behind the protocol; a batch of n items takes 30 n ms."""
 
     def __init__(self, residents: list[int]) -> None:

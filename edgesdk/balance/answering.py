@@ -5,7 +5,7 @@ Every acceptance is a reservation that expires; a token is good once, for the pe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgesdk.balance.captives import Captives
 from edgesdk.balance.fairness import Fairness
@@ -73,10 +73,11 @@ class Answering:
         self,
         seat: Seat,
         fairness: Fairness,
-        captives: Captives,
+        captives: Mapping[int, Captives],
         used: Callable[[int, int, int], None],
     ) -> None:
-        """*used* is told (model, cost, now) of each group that runs here."""
+        """*captives* are by lane; *used* is told (model, cost, now) of each group that runs
+        here."""
         self._seat = seat
         self._fairness = fairness
         self._captives = captives
@@ -116,7 +117,8 @@ class Answering:
             ends = local.quote(
                 model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
             )
-            gap = max(self._fairness.gap_ns(model, now_ns), self._captives.gap_ns(now_ns))
+            captives = self._captives[local.lane(model)]
+            gap = max(self._fairness.gap_ns(model, now_ns), captives.gap_ns(now_ns))
             if ends is not None and ends <= deadline - gap:
                 deadline -= int((deadline - ends) * settings.firmness)
                 promise = local.reserve(

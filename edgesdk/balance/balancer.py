@@ -8,7 +8,9 @@ for :attr:`Balancer.next_ns`. Not thread-safe.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 
 from edgesdk.balance.actions import Action
 from edgesdk.balance.announcing import Announcing
@@ -71,11 +73,11 @@ class Balancer:
         self._links = Links(settings)
         self._costs = Costs()
         self._view = View(seat, self._digest)
-        self._demand = demand = Demand()
+        self._demand = demand = Demand(local.installed)
         self._announcing = Announcing(seat, self._view, demand)
         fairness = Fairness(seat)
         self._placement = Placement(seat, self._view, self._costs, demand)
-        captives = Captives(settings)
+        captives: dict[int, Captives] = defaultdict(partial(Captives, settings))
         self._answering = Answering(seat, fairness, captives, self._placement.used)
         self._home = Home(seat, demand, fairness, captives, self._placement.used)
         candidates = Candidates(seat, self._view, self._links, self._costs)
@@ -220,7 +222,7 @@ class Balancer:
     def _digest(self, now_ns: int) -> Digest:
         seat = self._seat
         local = seat.local
-        residents = local.residents()
+        residents = [*local.residents(), *local.installed()]
         missed, rate, served = self._demand.worst(now_ns)
         loading, ready = self._placement.loading(now_ns)
         self._sequence = (self._sequence + 1) & 0xFFFF

@@ -16,7 +16,7 @@ _FRESH_NS = 10 * SECOND
 
 
 class Captives:
-    """What this node's captive groups need of its accelerator."""
+    """What this node's captive groups need of one lane, such as its accelerator."""
 
     __slots__ = ("_heaviest_ns", "_left_ns", "_seen_ns", "_slack", "_work")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from edgesdk.balance.rates import Rate
 from edgesdk.balance.settings import SECOND
 
@@ -19,11 +21,13 @@ class _Model:
 
 
 class Demand:
-    """Groups of this node by model, as they end."""
+    """Groups of this node by model, as they end. *installed*: what can be loaded nowhere, and so
+    is not missed."""
 
-    __slots__ = ("_models", "deadline_ns")
+    __slots__ = ("_installed", "_models", "deadline_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, installed: Callable[[], Sequence[int]] = tuple) -> None:
+        self._installed = installed
         self._models: dict[int, _Model] = {}
         self.deadline_ns = SECOND
         """What groups usually have from capture to deadline."""
@@ -52,7 +56,7 @@ class Demand:
         found = []
         for model, at in self._models.items():
             rate = at.missed.beginning(now_ns)
-            if rate > 0.05:
+            if rate > 0.05 and model not in self._installed():
                 found.append((model, rate))
         return found
 

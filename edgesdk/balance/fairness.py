@@ -48,9 +48,12 @@ class Fairness:
         local = self._seat.local
         settings = self._seat.settings
         worst, cost, total, count = 1.0, 0, own, 1
-        for other in local.residents():
+        lane = local.lane(model)
+        for other in (*local.residents(), *local.installed()):
             known = shares.get(other)
             if known is None or other == model or now_ns - known[2] > _FRESH_NS:
+                continue
+            if local.lane(other) != lane:
                 continue
             total += known[0]
             count += 1

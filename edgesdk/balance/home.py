@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgesdk.balance.actions import Run
 from edgesdk.balance.captives import Captives
@@ -24,10 +24,11 @@ class Home:
         seat: Seat,
         demand: Demand,
         fairness: Fairness,
-        captives: Captives,
+        captives: Mapping[int, Captives],
         used: Callable[[int, int, int], None],
     ) -> None:
-        """*used* is told (model, cost, now) of each group that runs here."""
+        """*captives* are by lane; *used* is told (model, cost, now) of each group that runs
+        here."""
         self._seat = seat
         self._demand = demand
         self._fairness = fairness
@@ -46,14 +47,15 @@ class Home:
             group.model, self._demand.served_share(group.model, now_ns), group.items, now_ns
         )
         left = group.deadline_ns - now_ns
+        captives = self._captives[seat.local.lane(group.model)]
         if captive:
             cost = seat.local.cost_ns(group.model, group.items)
-            self._captives.note(cost, left, now_ns)
+            captives.note(cost, left, now_ns)
             return self._run(group, 0, now_ns)
         strain = max(0.0, seat.local.utilisation() - 0.8) * settings.strain
         hurry = min(1.0, left / settings.ample_ns)
         headroom = int(left * (settings.headroom * hurry + strain))
-        return self._run(group, max(headroom, self._captives.gap_ns(now_ns)), now_ns)
+        return self._run(group, max(headroom, captives.gap_ns(now_ns)), now_ns)
 
     def run(self, group: Group, now_ns: int) -> bool:
         """Without headroom: whether *group* runs here."""

@@ -25,7 +25,7 @@ class Group:
     id: int
     """u64, unique at this origin."""
     model: int
-    """u64: the first 8 bytes of the card's digest."""
+    """u64: the first 8 bytes of the card's digest, or of an own operator's id."""
     variant: int
     """u64: 0 = any, else the execution key that a peer must equal."""
     items: int
@@ -69,6 +69,15 @@ class Local(Protocol):
 
     def residents(self) -> Sequence[int]:
         """Loaded models, in a stable order."""
+
+    def installed(self) -> Sequence[int]:
+        """Operators of applications, which are spoken of as models are, but stay: they are never
+        loaded, evicted or missed, and run beside the accelerator."""
+        return ()
+
+    def lane(self, model: int) -> int:
+        """What *model* runs on: groups of one lane are in each other's way. 0: the accelerator."""
+        return 0
 
     def variant(self, model: int) -> int:
         """The execution key of the resident variant; 0 if the model is not resident."""

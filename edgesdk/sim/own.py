@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgesdk.balance import Promise
+from edgesdk.balance import Local, Promise
 from edgesdk.core.sched import Reservation
 from edgesdk.sim.accelerator import Accelerator
 from edgesdk.sim.hardware import CLASSES, KINDS, MODELS
@@ -16,7 +16,7 @@ INDEX = {model.number: index for index, model in enumerate(MODELS)}
 _CATALOGUE = tuple(INDEX)
 
 
-class OwnAccelerator:
+class OwnAccelerator(Local):
     """The node's own scheduler and models, as the balancer sees them."""
 
     def __init__(self, accelerator: Accelerator, kind: int, everywhere: bool) -> None:

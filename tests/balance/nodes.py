@@ -15,6 +15,7 @@ from edgesdk.balance import (
     Evict,
     Group,
     Load,
+    Local,
     Meet,
     Promise,
     Reach,
@@ -28,8 +29,11 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 
 
-class Machine:
-    """A node's models and scheduler; a batch of n items takes n times the model's cost."""
+class Machine(Local):
+    """A node's models and scheduler; a batch of n items takes n times the model's cost.
+
+    Of ``operators``, some of the models are an application's own operators.
+    """
 
     def __init__(self, costs: dict[int, int], *, catalogue: dict[int, int] | None = None) -> None:
         self.catalogue = {**(catalogue or {}), **costs}
@@ -40,6 +44,7 @@ class Machine:
         self.busy = 0.0
         self.claims = 0
         self.extra_backlog = 0
+        self.operators: set[int] = set()
         for model in costs:
             self.load(model)
 
@@ -73,7 +78,13 @@ class Machine:
         return self.catalogue[model] * items if model in self.slots_held else 0
 
     def residents(self):
-        return list(self.slots_held)
+        return [model for model in self.slots_held if model not in self.operators]
+
+    def installed(self):
+        return sorted(self.operators)
+
+    def lane(self, model):
+        return int(model in self.operators)
 
     def variant(self, model):
         return model * 10 if model in self.slots_held else 0
