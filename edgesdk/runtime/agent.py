@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from edgesdk.runtime.assignment import (
 )
 from edgesdk.runtime.changes import Changes
 from edgesdk.runtime.emulated import EmulatedDevice
-from edgesdk.runtime.handover import Bequests, Estate, bequests_of, take
+from edgesdk.runtime.handover import WAIT_NS, Bequests, Estate, bequests_of, give, take
 from edgesdk.runtime.node import Node
 from edgesdk.runtime.paths import state_directory
 from edgesdk.runtime.placing import Placer
@@ -111,10 +112,13 @@ class Agent:
             given = Assignments() if document is None else read_assignments(document, self._folder)
             assert self.node.stations is not None
             self.node.stations.bequests, self._bequests = self._bequests, {}
+            until = time.monotonic_ns() + WAIT_NS
+            self.node.stations.awaiting = dict.fromkeys(given.awaits, until)
             try:
                 found = self.node.apply(assigned(self._own, given))
             finally:
                 self.node.stations.bequests = {}
+                self.node.stations.awaiting = {}
             self._assigned = given
             log.info("assigned to this node: %s", found)
             if document is None:
@@ -135,17 +139,20 @@ class Agent:
         return take(self.node, asked.streams)
 
     def give_states(self, document: Any) -> int:
-        """Keeps ``{"states": [...]}`` of another node for the next :meth:`assign`; how many.
+        """Takes what :meth:`take_states` of another node gave; how many states are used.
 
+        Cameras that wait for them begin; states of others are kept for the next :meth:`assign`.
         Raises ConfigError where *document* is none.
         """
         try:
             given = msgspec.convert(document, Estate)
         except msgspec.ValidationError as error:
             raise ConfigError(f"states that mean nothing: {error}") from None
+        found = bequests_of(given, time.monotonic_ns())
         with self._lock:
-            self._bequests = bequests_of(given.states)
-        return len(given.states)
+            begun = give(self.node, found, given.cameras)
+            self._bequests = {key: left for key, left in found.items() if key[0] not in begun}
+            return len(self._bequests) + sum(begun.values())
 
     @property
     def assignments(self) -> Assignments:

@@ -32,13 +32,16 @@ class Assignments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     *revision* is the planner's, so that it can tell what a node has. A camera or application that
     the file has too must be the same there; then the application runs on the cameras of both.
-    Applications are addresses (``FILE.py:NAME``) of what is on the node: no code travels.
+    Applications are addresses (``FILE.py:NAME``) of what is on the node: no code travels. Frames of
+    the cameras that are in *awaits*, and that this node does not have yet, are not looked at until
+    ``state.give`` brought what another node knows of them, or for ten seconds.
     """
 
     schema: Literal[1] = 1
     revision: int = 0
     cameras: dict[Name, CameraConfig] = {}
     apps: dict[Name, ApplicationConfig] = {}
+    awaits: tuple[Name, ...] = ()
 
 
 def read_assignments(document: Any, folder: Path | None = None) -> Assignments:
@@ -102,7 +105,8 @@ def remember(state: Path, document: Mapping[str, Any]) -> None:
         beside.unlink(missing_ok=True)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as out:
-            out.write(msgspec.json.encode(document))
+            # What another node knows does not come again.
+            out.write(msgspec.json.encode({k: v for k, v in document.items() if k != "awaits"}))
             out.flush()
             os.fsync(out.fileno())
         beside.replace(file)

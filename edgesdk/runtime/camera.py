@@ -38,6 +38,8 @@ class CameraFeed:
 
     *first_incarnation* is added to the ring's epochs, so that numbers go on over restarts.
     *frames* is how many to take at most. All methods run on the dispatcher, but for properties.
+    Until *waits_until_ns* frames pass unseen, and count nowhere: what is known of the camera is on
+    its way from another node (see :meth:`claim`).
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class CameraFeed:
         incarnations_before: int = 0,
         frames: int | None = None,
         on_incarnation: Callable[[str, int], None] = lambda camera, number: None,
+        waits_until_ns: int = 0,
     ) -> None:
         self.name = name
         self.source = source
@@ -66,7 +69,9 @@ class CameraFeed:
         self._limit = frames
         self._on_incarnation = on_incarnation
         self._reader: RingReader | None = None
-        self._last: tuple[int, int] | None = None if source.kind == "ring" else (0, 0)
+        self._waits_until_ns = waits_until_ns
+        unknown = source.kind == "ring" or waits_until_ns > 0
+        self._last: tuple[int, int] | None = None if unknown else (0, 0)
         self._origin_ns: int | None = None
         self._look_again_ns = 0
         self._missing_since_ns = 0
@@ -95,7 +100,8 @@ class CameraFeed:
         if self._reader is None and not self._open(now_ns):
             return
         assert self._reader is not None
-        room = _TAKE
+        waiting = now_ns < self._waits_until_ns
+        room = 0 if waiting and self.flow.lossless else _TAKE
         if self.flow.lossless:
             room = min(room, LOSSLESS_OPEN - self.flow.open_tasks)
         if self._limit is not None:
@@ -108,11 +114,22 @@ class CameraFeed:
                 self._reopen(now_ns)
                 return
         for frame in taken:
-            self._take(frame)
+            if waiting:
+                self._pass_over(frame)
+            else:
+                self._take(frame)
         self._more = len(taken) == room > 0 and not self.flow.lossless
         if now_ns - self._status_at_ns > _LOOK_AT_STATUS_NS:
             self._status_at_ns = now_ns
             self._look_at_status(empty=room > 0 and not taken)
+
+    def claim(self, until_ns: int) -> bool:
+        """Waits until then if it is waiting at all: somebody is just giving the operators what they
+        waited for. False: they began without."""
+        if self.done or time.monotonic_ns() >= self._waits_until_ns:
+            return False
+        self._waits_until_ns = until_ns
+        return True
 
     def broken(self, error: Exception) -> None:
         self.error = str(error)
@@ -191,6 +208,11 @@ class CameraFeed:
             self.flow.reject(info, f"{self.source.redacted}: {error}")
         else:
             self.flow.frame(info, view, now)
+        with contextlib.suppress(UsageError):  # the supervisor is closing
+            self._supervisor.acknowledge(self.name, frame.sequence)
+
+    def _pass_over(self, frame: Frame) -> None:
+        self._last = (frame.epoch, frame.sequence)
         with contextlib.suppress(UsageError):  # the supervisor is closing
             self._supervisor.acknowledge(self.name, frame.sequence)
 

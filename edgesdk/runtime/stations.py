@@ -68,6 +68,8 @@ class Stations:
         self.supervisor = supervisor
         self.bequests: Bequests = {}
         """States from other nodes, for operators of the next turn."""
+        self.awaiting: Mapping[str, int] = {}
+        """Cameras of the next turn whose states are still to come, and until when they wait."""
         self._services = services
         self._ledger = ledger
         self._history = history
@@ -152,6 +154,7 @@ class Stations:
                 incarnations_before=self._incarnations.get(camera, 0),
                 frames=self._frames,
                 on_incarnation=self._note_incarnation,
+                waits_until_ns=self.awaiting.get(camera, 0),
             )
             self.feeds = {**self.feeds, camera: feed}
             self.supervisor.add(

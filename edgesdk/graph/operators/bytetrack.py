@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.graph.frames import FrameInfo
+from edgesdk.graph.operators.carried import Carried, Count, Nanoseconds, finite, read_state
 from edgesdk.graph.operators.kalman import BoxFilter
 from edgesdk.values import Detections
 
@@ -19,6 +22,24 @@ Floats = NDArray[np.float64]
 _LOW_OVERLAP = 0.2  # least IoU of a match with a detection of low score
 _FRAMES = 30e-9  # of the video the paper's constants are for, in a nanosecond
 _MARGIN = 0.5  # by which boxes are wider when matched for the last time
+_CARRIED = 256  # tracks that move to another node with their stream
+_LARGEST = 1e9  # of a filter's numbers: beyond it the next ones may be none
+
+_Label = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+_Numbers = Annotated[list[float], msgspec.Meta(min_length=20, max_length=20)]
+
+
+class _Tracks(Carried, frozen=True):
+    """tracks: id (0: not confirmed), hits, label, time of the last match, whether it was not seen
+    last time, and its filter's 20 numbers. seen_ns: time of the last frame."""
+
+    last_id: Count
+    frames: Count
+    seen_ns: Nanoseconds
+    tracks: Annotated[
+        list[tuple[Count, Count, _Label, Nanoseconds, bool, _Numbers]],
+        msgspec.Meta(max_length=_CARRIED),
+    ]
 
 
 class ByteTrack:
@@ -35,7 +56,8 @@ class ByteTrack:
     overlap are not made one, which measured better where people cross (tests/graph/tracking); a
     track is lost for a span of capture time, not a number of frames, since frames may be held or
     dropped; ids are given when a track is confirmed, so that they count tracks; after a source came
-    back no track continues. Rows keep their order, and a row's box is the detector's.
+    back no track continues, but after the stream moved from another node they do. Rows keep their
+    order, and a row's box is the detector's.
     """
 
     def __init__(
@@ -49,7 +71,8 @@ class ByteTrack:
         self._confirm = confirm
         self._last_id = 0
         self._frames = 0
-        self._seen: tuple[int, int] = (0, 0)
+        # Incarnation, None for that of the next frame, and time of the last frame.
+        self._seen: tuple[int | None, int] = (0, 0)
         self._clear()
 
     def _clear(self) -> None:
@@ -60,18 +83,55 @@ class ByteTrack:
         self._matched = np.zeros(0, np.int64)  # time in ns of the last match
         self._lost = np.zeros(0, np.bool_)
 
-    def export_state(self) -> dict[str, int]:
-        """What goes on on another node: no id is given twice. Tracks themselves begin anew, since
-        a stream that moves is not seen for seconds."""
-        return {"last_id": self._last_id}
+    def export_state(self) -> dict[str, Any]:
+        """All tracks, or of very many those with an id that were seen last."""
+        numbers = self._filter.rows()
+        sane = np.flatnonzero((np.abs(numbers) < _LARGEST).all(axis=1))
+        latest = np.lexsort((self._matched[sane], self._ids[sane] > 0))
+        kept = np.sort(sane[latest[-_CARRIED:]])
+        return {
+            "v": 1,
+            "last_id": self._last_id,
+            "frames": self._frames,
+            "seen_ns": self._seen[1],
+            "tracks": [
+                [
+                    int(self._ids[i]),
+                    int(self._hits[i]),
+                    int(self._labels[i]),
+                    int(self._matched[i]),
+                    bool(self._lost[i]),
+                    numbers[i].tolist(),
+                ]
+                for i in kept
+            ],
+        }
 
-    def import_state(self, state: dict[str, int]) -> None:
-        self._last_id = int(state["last_id"])
+    def import_state(self, state: Any, ahead_ns: int = 0) -> None:
+        came = read_state(state, _Tracks)
+        ids = [track[0] for track in came.tracks if track[0]]
+        if len(set(ids)) < len(ids) or max(ids, default=0) > came.last_id:
+            raise ValueError("a state with ids that were not given, or were given twice")
+        numbers = np.array([track[5] for track in came.tracks], float).reshape(-1, 20)
+        finite(*numbers.ravel())
+        if (np.abs(numbers) > _LARGEST).any() or (
+            numbers[:, [8, 9, 10, 11, 16, 17, 18, 19]] < 0
+        ).any():
+            raise ValueError("a state with boxes that cannot be")
+        self._filter = BoxFilter.of(numbers)
+        self._ids = np.array([track[0] for track in came.tracks], np.int64)
+        self._hits = np.array([track[1] for track in came.tracks], np.int64)
+        self._labels = np.array([track[2] for track in came.tracks], np.int32)
+        self._matched = np.array([track[3] + ahead_ns for track in came.tracks], np.int64)
+        self._lost = np.array([track[4] for track in came.tracks], np.bool_)
+        self._last_id, self._frames = came.last_id, came.frames
+        self._seen = (None, came.seen_ns + ahead_ns)
 
     def step(self, detections: Detections, info: FrameInfo) -> Detections:
         now = info.capture_mono_ns
         incarnation, before = self._seen
-        if self._frames and (incarnation != info.incarnation or now < before):
+        another = incarnation not in (None, info.incarnation)
+        if self._frames and (another or now < before):
             self._clear()
         self._seen = (info.incarnation, now)
         self._frames += 1

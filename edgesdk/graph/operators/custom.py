@@ -57,8 +57,8 @@ class CustomStep:
             return self._keeper.copy()
         raise TypeError("it has no export_state(), and its state is no dict")
 
-    def import_state(self, state: Any) -> None:
-        """Goes on from what :meth:`export_state` gave on another node."""
+    def import_state(self, state: Any, ahead_ns: int = 0) -> None:
+        """Goes on from what :meth:`export_state` gave on another node; times in it are its own."""
         if callable(getattr(self._keeper, "import_state", None)):
             self._keeper.import_state(state)
         elif isinstance(self._keeper, dict) and isinstance(state, dict):

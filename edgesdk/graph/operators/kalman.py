@@ -50,6 +50,15 @@ class BoxFilter:
             _noise(height, 10 * _VELOCITY, 1e-5),
         )
 
+    def rows(self) -> Floats:
+        """All of it, ``[n, 20]``: its arrays, in order."""
+        return np.concatenate([getattr(self, name) for name in self.__dataclass_fields__], axis=1)
+
+    @classmethod
+    def of(cls, rows: Floats) -> BoxFilter:
+        """What :meth:`rows` gave."""
+        return cls(*(rows[:, 4 * i : 4 * i + 4].copy() for i in range(5)))
+
     def __len__(self) -> int:
         return len(self.place)
 

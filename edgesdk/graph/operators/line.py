@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.graph.frames import FrameInfo
+from edgesdk.graph.operators.carried import (
+    MOST_TRACKS,
+    Carried,
+    Count,
+    Nanoseconds,
+    Number,
+    TrackId,
+    finite,
+    read_state,
+)
 from edgesdk.graph.operators.geometry import Points, anchors
 from edgesdk.graph.operators.memory import TrackMemory
 from edgesdk.values import Detections, Measurement
 
 __all__ = ["LineCount"]
+
+_Side = Annotated[int, msgspec.Meta(ge=-1, le=1)]
+_Walked = tuple[TrackId, Count, Nanoseconds, _Side, Number, Number]
+
+
+class _Crossings(Carried, frozen=True):
+    """walks: id, steps since it was seen, and when; the last certain side, and the place there."""
+
+    came_in: Count
+    went_out: Count
+    walks: Annotated[list[_Walked], msgspec.Meta(max_length=MOST_TRACKS)]
 
 
 @dataclass
@@ -37,12 +60,21 @@ class LineCount:
         self._in = 0
         self._out = 0
 
-    def export_state(self) -> dict[str, int]:
-        """What goes on on another node; tracks begin anew there, on no side of the line."""
-        return {"in": self._in, "out": self._out}
+    def export_state(self) -> dict[str, Any]:
+        walks = [
+            [track, ago, seen_ns, walk.side, *walk.point]
+            for track, ago, seen_ns, walk in self._memory.latest()
+        ]
+        return {"v": 1, "came_in": self._in, "went_out": self._out, "walks": walks}
 
-    def import_state(self, state: dict[str, int]) -> None:
-        self._in, self._out = int(state["in"]), int(state["out"])
+    def import_state(self, state: Any, ahead_ns: int = 0) -> None:
+        came = read_state(state, _Crossings)
+        finite(*(number for walk in came.walks for number in walk[4:]))
+        self._memory.recall(
+            (t, ago, seen + ahead_ns, _Walk(side, (x, y)))
+            for t, ago, seen, side, x, y in came.walks
+        )
+        self._in, self._out = came.came_in, came.went_out
 
     def step(self, tracks: Detections, info: FrameInfo) -> Measurement:
         # One unit is the frame's height in both directions, so that distances are distances.

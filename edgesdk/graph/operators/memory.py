@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
+
+from edgesdk.graph.operators.carried import MOST_TRACKS
 
 __all__ = ["TrackMemory"]
 
@@ -42,6 +44,19 @@ class TrackMemory(Generic[E]):
             found.append((track, entry, known is None))
         self._forget(now_ns)
         return found
+
+    def latest(self, most: int = MOST_TRACKS) -> Iterator[tuple[int, int, int, E]]:
+        """(id, steps since, last time in ns, entry) of the *most* that were seen last, oldest
+        first."""
+        first = max(0, len(self._entries) - most)
+        for at, (track, (entry, step, seen_ns)) in enumerate(self._entries.items()):
+            if at >= first:
+                yield track, self._steps - step, seen_ns, entry
+
+    def recall(self, latest: Iterable[tuple[int, int, int, E]]) -> None:
+        """Remembers what :meth:`latest` of another memory gave, and nothing else."""
+        self._entries = {t: (entry, -ago, seen) for t, ago, seen, entry in latest}
+        self._steps = 0
 
     def _forget(self, now_ns: int) -> None:
         while self._entries:

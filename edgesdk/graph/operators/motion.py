@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesdk.graph.frames import FrameInfo
+from edgesdk.graph.operators.carried import (
+    Carried,
+    Count,
+    Nanoseconds,
+    Number,
+    TrackId,
+    finite,
+    read_state,
+)
 from edgesdk.graph.operators.geometry import anchors
 from edgesdk.graph.operators.memory import TrackMemory
 from edgesdk.values import Detections
@@ -17,7 +28,21 @@ __all__ = ["Speed"]
 
 _MOST_PLACES = 256
 
+# Of those that move to another node, for all to be small enough.
+_CARRIED_TRACKS = 256
+_CARRIED_PLACES = 2000
+
 Place = tuple[int, float, float]  # capture time in ns, and metres on the ground
+
+_Places = Annotated[list[tuple[Nanoseconds, Number, Number]], msgspec.Meta(max_length=_MOST_PLACES)]
+
+
+class _Ways(Carried, frozen=True):
+    """ways: a track's id, steps since it was seen, and when; its places, oldest first."""
+
+    ways: Annotated[
+        list[tuple[TrackId, Count, Nanoseconds, _Places]], msgspec.Meta(max_length=_CARRIED_TRACKS)
+    ]
 
 
 class Speed:
@@ -34,6 +59,20 @@ class Speed:
         self._over_ns = over_ns
         self._name = name
         self._memory: TrackMemory[deque[Place]] = TrackMemory(lambda: deque(maxlen=_MOST_PLACES))
+
+    def export_state(self) -> dict[str, Any]:
+        """Of many tracks at a high rate not every place: the first, the last, and some between."""
+        latest = list(self._memory.latest(_CARRIED_TRACKS))
+        most = max(2, _CARRIED_PLACES // max(len(latest), 1))
+        return {"v": 1, "ways": [[*head, _thinned(places, most)] for *head, places in latest]}
+
+    def import_state(self, state: Any, ahead_ns: int = 0) -> None:
+        came = read_state(state, _Ways)
+        finite(*(number for way in came.ways for place in way[3] for number in place[1:]))
+        self._memory.recall(
+            (t, ago, seen + ahead_ns, deque(_later(places, ahead_ns), _MOST_PLACES))
+            for t, ago, seen, places in came.ways
+        )
 
     def step(self, tracks: Detections, info: FrameInfo) -> Detections:
         now = info.capture_mono_ns
@@ -58,3 +97,12 @@ class Speed:
         mapped = np.c_[points, np.ones(len(points))] @ self._scale.T
         depth = mapped[:, 2:]
         return np.asarray(mapped[:, :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth))
+
+
+def _thinned(places: Sequence[Place], most: int) -> list[list[Any]]:
+    kept = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
+    return [list(places[i]) for i in kept]
+
+
+def _later(places: Sequence[Place], ahead_ns: int) -> list[Place]:
+    return sorted((at + ahead_ns, x, y) for at, x, y in places)
