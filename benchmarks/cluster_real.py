@@ -132,7 +132,7 @@ def run_nodes(folder: Path, words: argparse.Namespace) -> list[dict[str, Any]]:
     """Starts a process for each node, and gathers what they say at the end."""
     sys.path.insert(0, str(ROOT))
     from edgesdk.cluster.authority import Authority
-    from tests.cluster.namespaces import Lan
+    from edgesdk.testing.lan import Lan
 
     make_models(folder)
     authority = Authority.create(folder / "operator", "real")

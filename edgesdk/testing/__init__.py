@@ -1,4 +1,4 @@
-"""What others need to test what they build on edgesdk: small models, and a conformance suite."""
+"""What others need to test what they build on edgesdk: small models, a LAN, a conformance suite."""
 
 import contextlib
 
