@@ -118,7 +118,7 @@ class Asking:
         key = model_key(first.model.card.digest)
         counts = [len(request.pictures) for request in requests]
         items = sum(counts)
-        variant = self._local.last_variant(key) if terms.exact else 0
+        variant = self._local.variant_of(first.model) if terms.exact else 0
         with self._lock:
             number = self._next
             self._next += 1

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from edgesdk import balance
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class NodeLocal(balance.Local):
         self._promises: dict[int, tuple[Executor, Place]] = {}
         self._models: dict[int, tuple[Executor, LoadedModel, int]] = {}
         self._variants: dict[int, int] = {}
+        self._presumed: dict[int, int] = {}  # of models that never were here
 
     def refresh(self) -> bool:
         """Sees which models the executors have now; whether they are others than before."""
@@ -86,13 +89,29 @@ class NodeLocal(balance.Local):
                         else execution_key(model.execution()),
                     )
         changed = self._models.keys() != found.keys()
+        if changed:
+            self._presumed = {}
         self._models = found
         self._variants.update((key, variant) for key, (_, _, variant) in found.items())
         return changed
 
-    def last_variant(self, model: int) -> int:
-        """The execution key that *model* has here, or had when it was here; 0 if it never was."""
-        return self._variants.get(model, 0)
+    def variant_of(self, model: KnownModel) -> int:
+        """The execution key that *model* has here, had when it was here, or would have: of its one
+        file in the one runtime that all models here are in. 0 where that cannot be told."""
+        key = model_key(model.card.digest)
+        found = self._variants.get(key) or self._presumed.get(key)
+        if found is None:
+            found = self._presumed[key] = self._presume(model)
+        return found
+
+    def _presume(self, model: KnownModel) -> int:
+        here = {
+            replace(loaded.execution(), model="", node="") for _, loaded, _ in self._models.values()
+        }
+        files = sum(map(model.card.is_present, model.card.variants))
+        if len(here) != 1 or files != 1 or not model.fingerprint:
+            return 0
+        return execution_key(replace(here.pop(), model=model.fingerprint))
 
     def loaded(self, model: int) -> LoadedModel | None:
         """The session of *model*, if it has one."""

@@ -16,12 +16,21 @@ __all__ = ["Impostor"]
 
 
 class Impostor:
-    """Says that it is idle, accepts every offer, and answers no group; a context manager.
+    """Says that it is idle, accepts every offer, and answers no group, or each with *junk*; a
+    context manager.
 
     It listens on free ports of loopback. *offers* and *groups* count what it was asked and sent.
     """
 
-    def __init__(self, identity: Identity, model: int, peers: list[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        model: int,
+        peers: list[tuple[str, int]],
+        *,
+        junk: bytes | None = None,
+    ) -> None:
+        self._junk = junk
         self.offers = self.groups = 0
         self.answers: list[Answer] = []
         self.changed = threading.Event()
@@ -79,4 +88,6 @@ class Impostor:
 
     def _arrived(self, arrival: Arrival) -> None:
         self.groups += 1
+        if self._junk is not None:
+            arrival.reply(self._junk, self._junk)
         self._arrivals = [*self._arrivals[-8:], arrival]

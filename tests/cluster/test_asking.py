@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesdk.balance import Deliver, Drop
+from edgesdk.balance import Deliver, Drop, Reach
 from edgesdk.cluster.asking import Asking
 from edgesdk.cluster.deliveries import Failure
-from edgesdk.cluster.local import Loads, NodeLocal
+from edgesdk.cluster.local import Loads, NodeLocal, execution_key
 from edgesdk.errors import PeerFailed
 from edgesdk.models import load_card
 from edgesdk.runtime.request import Outcome, Request, Terms
-from edgesdk.runtime.sessions import KnownModel, Picture
+from edgesdk.runtime.sessions import KnownModel, LoadedModel, Picture, Sessions
 
 SECOND = 1_000_000_000
 
@@ -69,3 +69,34 @@ def test_a_model_that_broke_on_a_peer_is_a_failure_of_that_peer(
     else:
         assert outcome.dropped == "deadline"
     asking.close()
+
+
+def asked(resident: list[LoadedModel], model: KnownModel) -> Any:
+    """The group of a request for exact results on a node where *resident* are loaded."""
+    executor: Any = SimpleNamespace(models=lambda: resident)
+    local = NodeLocal(lambda: [executor], Loads(1))
+    local.refresh()
+    way = BrokenWay(Failure("lost", "", sent=True))
+    asking = Asking(local, way, SimpleNamespace(), report=lambda _: None, peer=lambda _: None)  # type: ignore[arg-type]
+    picture = Picture(np.zeros((48, 64, 3), np.uint8), "BGR")
+    terms = Terms("cam", "app", frozenset({"app"}), 1.0, "00", exact=True)
+    request = Request(-1, model, [picture], 1 << 62, lambda _: None, captured_ns=1, terms=terms)
+    try:
+        return asking.ask([request])
+    finally:
+        asking.close()
+
+
+def test_exact_groups_of_a_model_that_never_was_here_ask_for_what_would_be_here(cards: Any) -> None:
+    sessions = Sessions(threads=1)
+    resident = sessions.load(load_card(cards.colours))
+    wanted = KnownModel.of(load_card(cards.cells))
+    group = asked([resident], wanted)
+    assert group.reach == Reach.CLUSTER
+    assert group.variant == execution_key(sessions.load(wanted.card).execution())
+
+
+def test_exact_groups_stay_at_home_where_nobody_knows_what_it_would_make(cards: Any) -> None:
+    wanted = KnownModel.of(load_card(cards.cells))
+    group = asked([], wanted)
+    assert (group.variant, group.reach) == (0, Reach.NODE)

@@ -345,11 +345,9 @@ def test_a_member_cannot_take_the_sessions_of_others(cluster, plane):
     peer = DataPlane(
         cluster.identity(2), ("127.0.0.1", 0), arrived=lambda a: a.reply(b""), greedy=greedy.append
     )
-    member = []
+    peer.start()
+    member = [zenoh_sessions.open_session(cluster.identity(3), *peer.address) for _ in range(12)]
     try:
-        peer.start()
-        for _ in range(12):
-            member.append(zenoh_sessions.open_session(cluster.identity(3), *peer.address))
         until(lambda: greedy)
         assert Call(plane, There("node-2", peer.address)).reply()
         until(lambda: peer.doors()["open"] == SESSIONS_A_PEER + 1)

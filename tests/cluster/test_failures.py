@@ -181,6 +181,24 @@ def test_a_member_that_lies_about_its_load_is_found_out(
     check_ledgers(cluster)
 
 
+def link_to(agent: Agent, name: str) -> dict[str, Any]:
+    return next(link for link in agent.status()["links"] if link["node"] == name)
+
+
+def test_a_member_that_answers_nonsense_is_left_out_and_the_log_stays_short(
+    cluster: Cluster, busy: Agent, cards: Any
+) -> None:
+    identity = Identity.load(cluster.authority.add("babbler").bundle)
+    with Impostor(identity, model_of(cards), [busy.address], junk=b"\xff" * 40) as babbler:
+        eventually(lambda: babbler.groups > 0, "busy believes the babbler")
+        found = during(busy, 3)
+        assert babbler.groups <= link_to(busy, "babbler")["misbehaved"] + 1
+    assert goodput(found) > 0.8
+    assert not [record for record in found if record["state"] == "failed"]
+    assert 1 <= busy.log().count("babbler: an answer") <= 3
+    check_ledgers(cluster)
+
+
 def test_hostile_messages_of_a_member_are_refused_and_change_nothing(
     cluster: Cluster, busy: Agent, cards: Any
 ) -> None:
@@ -203,6 +221,7 @@ def test_hostile_messages_of_a_member_are_refused_and_change_nothing(
                 data += rng.randbytes(1000)
             peer.send(bytes(data))
         eventually(lambda: busy.status()["refused_datagrams"] > before, "refusals are counted")
+        eventually(lambda: link_to(busy, "fuzzer")["left_out"], "it is left out")
     assert busy.process is not None
     assert busy.process.poll() is None
     assert goodput(during(busy, 2)) > 0.8
