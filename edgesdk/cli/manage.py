@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from edgesdk.planner.problem import Problem
     from edgesdk.planner.rates import Rate
     from edgesdk.provision.document import ManageDocument, RateDocument
-    from edgesdk.provision.live import Ask, Live
+    from edgesdk.provision.live import Live
     from edgesdk.provision.live_records import LiveStream
-    from edgesdk.provision.provider import Provider
+    from edgesdk.provision.provider import Ask, Provider
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _PROVIDERS = ("local", "cluster", "cloud")
+_TROUBLED_S = 2.0
 
 
 @app.command()
@@ -170,6 +171,7 @@ def _run(
                 _tell(f"all {len(streams)} streams have their machine")
             # Until all run there is something new every moment.
             pause = period if settled else min(period, 0.5)
+            pause = min(pause, _TROUBLED_S) if live.troubled else pause
             if duration is not None:
                 pause = min(pause, max(0.0, began + duration - time.monotonic()))
             if interrupts.asked.wait(pause):

@@ -35,6 +35,10 @@ class Budget:
     def rented(self, machine: str, price: float, now_s: float) -> None:
         self._running[machine] = (price, now_s)
 
+    def knows(self, machine: str) -> bool:
+        """Whether it is being paid for."""
+        return machine in self._running
+
     def returned(self, machine: str, now_s: float) -> None:
         """It is not paid for any more; unknown ones are ignored."""
         price, since = self._running.pop(machine, (0.0, now_s))

@@ -18,7 +18,8 @@ Address = tuple[str, int]
 class ExistingNodes:
     """Members found from *start*, asked with the operator's identity.
 
-    kind_of: the type of a node by its id; a node of none is left alone.
+    kind_of: the type of a node by its id; a node of none is left alone. One that falls silent is
+    still listed as ready: a single question without an answer says little.
     """
 
     name = "cluster"
@@ -29,6 +30,7 @@ class ExistingNodes:
     ) -> None:
         self.operator = operator
         self._kind_of = dict(kind_of)
+        self._heard: set[str] = set()
         self._surveyor = Surveyor(
             lambda address, verb, body: administer(operator, address, verb, body),
             operator.fingerprint,
@@ -47,8 +49,13 @@ class ExistingNodes:
                 hosts[member.node] = Host(member.node, kind, "ready", _address(member.address))
         for silent in found.silent:
             kind = self._kind_of.get(silent.node)
-            if kind is not None:
+            if kind is None:
+                continue
+            if silent.node in self._heard:
+                hosts[silent.node] = Host(silent.node, kind, "ready", _address(silent.address))
+            else:
                 hosts[silent.node] = Host(silent.node, kind, "gone", None, silent.reason)
+        self._heard |= {member.node for member in found.members}
         return hosts
 
     def start(self, kind: str) -> str:

@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from edgesdk.cluster.status import MemberStatus
 from edgesdk.errors import EdgeError, ProviderError
 from edgesdk.planner.migration import MachineKind
 from edgesdk.planner.plan import Plan
 from edgesdk.planner.problem import Problem
-from edgesdk.planner.rates import Rate, Seen, hidden_need, judge
+from edgesdk.planner.rates import Rate
 from edgesdk.planner.running import NOWHERE, RunningFleet
 from edgesdk.planner.watch import Decisions, Watcher, WatchSettings
+from edgesdk.provision.assigning import Assigner
 from edgesdk.provision.budget import Budget
 from edgesdk.provision.finding import match_machines
-from edgesdk.provision.handing_over import hand_over
 from edgesdk.provision.live_records import LiveMachine, LiveStream, Loss
-from edgesdk.provision.provider import Host, Provider
+from edgesdk.provision.observing import Observer, status_of
+from edgesdk.provision.provider import Ask, Host, Provider
 
 __all__ = ["Live"]
 
-Ask = Callable[[tuple[str, int], str, Any], Any]
-"""Address, verb and body to a node's answer; raises EdgeError."""
-
 _MACHINES = 512
-_LEAST_S = 4.0
+_BOOTS = 5  # times as long as a machine takes to come: then it does not
 
 
 @dataclass(eq=False)
@@ -39,7 +34,8 @@ class Live:
 
     streams: in the order of slots. told: each thing that is done, for people. warm_s: for so long
     after a machine was told its streams its use does not count: to start cameras and to load
-    models costs what running them does not.
+    models costs what running them does not. silent_s: a machine that does not answer for so long,
+    asked twice at least, is lost.
     """
 
     problem: Problem
@@ -50,6 +46,7 @@ class Live:
     settings: WatchSettings = field(default_factory=WatchSettings)
     told: Callable[[str], None] = lambda words: None
     warm_s: float = 15.0
+    silent_s: float = 15.0
 
     def __post_init__(self) -> None:
         problem = self.problem
@@ -68,11 +65,6 @@ class Live:
             machines=_MACHINES,
             groups=max(len(groups), 1),
         )
-        classes = {c.name: c for c in problem.classes}
-        self._planned = np.array([classes[s.klass].needs for s in self.streams]) / scale
-        names = [r.name for r in problem.resources]
-        self._cpu = names.index("cpu") if "cpu" in names else None
-        self._memory = names.index("memory") if "memory" in names else None
         for slot, stream in enumerate(self.streams):
             self.fleet.group[slot] = groups[stream.klass]
             self.fleet.fps[slot] = stream.fps
@@ -80,15 +72,26 @@ class Live:
             self.fleet.stateless[slot] = stream.stateless
         self.fleet.active[:] = True
         self.machines: dict[str, LiveMachine] = {}
-        self.rates: dict[int, Rate] = {}
-        self.revision = 0
         self.migrations = 0
         self.losses: list[Loss] = []
+        self.observer = Observer(
+            problem, self.streams, self.fleet, self.ask, self.told, self.warm_s
+        )
+        self.assigner = Assigner(self.streams, self.fleet, self.ask, self.told)
         self._leaving: set[str] = set()
         self._lost: dict[str, set[int]] = {}
-        self._left: dict[int, str] = {}  # streams that keep state: the machine that they move from
-        self._measured = self._planned.copy()
-        self._wanted: dict[int, int] = {}  # machine slot -> kind, asked for and not started yet
+        self._silent: set[str] = set()  # lost, and yet there
+        self._unreturned: set[str] = set()
+
+    @property
+    def rates(self) -> dict[int, Rate]:
+        """What each stream reached of its rate when it was looked at last, by slot."""
+        return self.observer.rates
+
+    @property
+    def troubled(self) -> bool:
+        """Whether a machine did not answer when it was asked last: look again soon."""
+        return any(machine.unanswered for machine in self.machines.values())
 
     def carry_out(self, plan: Plan, now_s: float) -> None:
         """Starts what *plan* needs, or takes what is there, and gives each its streams."""
@@ -125,7 +128,7 @@ class Live:
         for id_, host in free.items():
             if host.kind in kinds and not self.provider.spends:
                 self._adopt(id_, kinds.index(host.kind), now_s)
-        self.fleet.observe(now_s, self._planned)
+        self.fleet.observe(now_s, self.observer.planned)
 
     def _settle_in(self, stream: int, slot: int, left: list[int], wanted: dict[str, int]) -> None:
         left.remove(stream)
@@ -134,26 +137,32 @@ class Live:
 
     def _running(self, host: Host) -> list[int]:
         """The slots of the streams that *host* has, from an earlier manager."""
-        if host.state != "ready" or host.address is None:
+        if host.state != "ready":
             return []
         try:
-            seen = msgspec.convert(self.ask(host.address, "status", {}), MemberStatus)
-        except (EdgeError, msgspec.ValidationError):
+            seen = status_of(self.ask, host)
+        except EdgeError:
             return []
         here = {(s.app, s.camera) for s in seen.streams if s.camera_state not in ("", "ended")}
         return [i for i, s in enumerate(self.streams) if (s.klass, s.camera) in here]
 
     def step(self, now_s: float) -> Decisions:
         """Looks at every machine, decides, and does it. Errors of machines are told, not raised."""
-        hosts = self.provider.hosts()
+        try:
+            hosts = self.provider.hosts()
+        except ProviderError as error:
+            self.told(f"nothing is known of the machines: {error}")
+            self._stop_for_money(now_s)
+            return Decisions()
+        self.observer.look(self.machines, hosts, now_s)
         self._note_losses(hosts, now_s)
-        self._look(hosts, now_s)
-        self.fleet.observe(now_s, self._measured)
+        self.fleet.observe(now_s, self.observer.measured)
         decisions = self.watcher.step(now_s, self.fleet)
         self._do(decisions, now_s)
         self._stop_for_money(now_s)
-        self._assign(hosts, now_s)
+        self.assigner.assign(self.machines, hosts, now_s)
         self._release(now_s)
+        self._return(now_s)
         return decisions
 
     @property
@@ -201,7 +210,10 @@ class Live:
         fleet.capacity[slot] = self.kinds[kind].capacity
         fleet.price[slot] = self.kinds[kind].price
         fleet.began_s[slot] = now_s
-        self.machines[id_] = LiveMachine(slot, kind)
+        self.machines[id_] = LiveMachine(slot, kind, began_s=now_s, heard_s=now_s)
+        price = self.kinds[kind].price
+        if self.budget is not None and price and not self.budget.knows(id_):
+            self.budget.rented(id_, price, now_s)  # by whoever managed it before
         return slot
 
     def _drop(self, id_: str) -> None:
@@ -212,77 +224,55 @@ class Live:
         fleet.price[machine.slot] = 0
 
     def _note_losses(self, hosts: Mapping[str, Host], now_s: float) -> None:
-        for id_ in list(self.machines):
-            host = hosts.get(id_)
-            if host is not None and host.state != "gone":
+        for id_, machine in list(self.machines.items()):
+            why = self._loss(machine, hosts.get(id_), now_s)
+            if why is None:
                 continue
-            mine = np.flatnonzero(self.fleet.machine == self.machines[id_].slot)
-            why = "it is not there any more" if host is None else host.reason
+            mine = np.flatnonzero(self.fleet.machine == machine.slot)
             self.told(f"lost {id_}: {why}; {len(mine)} streams move")
             self._lost[id_] = {int(s) for s in mine}
             self._drop(id_)
-            if self.budget is not None:
+            host = hosts.get(id_)
+            if host is not None and host.state != "gone":
+                # What costs is given back; what does not may come to itself.
+                if self.provider.spends:
+                    self._unreturned.add(id_)
+                else:
+                    self._silent.add(id_)
+            elif self.budget is not None:
                 self.budget.returned(id_, now_s)
-        kinds = [kind.name for kind in self.kinds]
-        for id_, host in hosts.items():
-            new = id_ not in self.machines and host.state == "ready" and host.kind in kinds
-            if new and not self.provider.spends:
-                self._adopt(id_, kinds.index(host.kind), now_s)
+        self._welcome(hosts, now_s)
 
-    def _look(self, hosts: Mapping[str, Host], now_s: float) -> None:
-        """What machines and streams use and reach; where nothing answers, what was known holds."""
-        for id_, machine in self.machines.items():
-            host = hosts[id_]
-            if host.state != "ready" or host.address is None:
-                continue
-            try:
-                seen = msgspec.convert(self.ask(host.address, "status", {}), MemberStatus)
-            except (EdgeError, msgspec.ValidationError) as error:
-                self.told(f"{id_} does not say how it is: {error}")
-                continue
-            before, then = machine.seen, machine.at_s
-            if before is not None and before.pid == seen.pid and now_s - then < _LEAST_S:
-                continue  # a few frames more or less would be a large share of so short a time
-            machine.seen, machine.at_s = seen, now_s
-            if before is None or before.pid != seen.pid:
-                continue
-            self._compare(machine, before, seen, now_s - then)
+    def _loss(self, machine: LiveMachine, host: Host | None, now_s: float) -> str | None:
+        """Why *machine* is lost; None where it is not."""
+        if host is None:
+            return "it is not there any more"
+        if host.state == "gone":
+            return host.reason
+        if host.state == "booting":
+            waited = now_s - machine.began_s
+            late = waited > _BOOTS * self.settings.boot_s
+            return f"its agent did not come in {waited:.0f} s" if late else None
+        if machine.unanswered > 1 and now_s - machine.heard_s >= self.silent_s:
+            return f"silent for {now_s - machine.heard_s:.0f} s"
+        return None
 
-    def _compare(
-        self, machine: LiveMachine, before: MemberStatus, seen: MemberStatus, seconds: float
-    ) -> None:
-        mine = [s for s in range(len(self.streams)) if self.fleet.machine[s] == machine.slot]
-        if before.machine is None or seen.machine is None or not mine:
+    def _welcome(self, hosts: Mapping[str, Host], now_s: float) -> None:
+        """Machines that are new, and those that were lost and answer again: they are told what is
+        theirs now, if only that it is nothing."""
+        if self.provider.spends:
             return
-        used = {
-            self._cpu: (seen.machine.cpu_seconds - before.machine.cpu_seconds) / seconds,
-            self._memory: seen.machine.memory / 1e9,
-        }
-        then = {(s.app, s.camera): s for s in before.streams}
-        now = {(s.app, s.camera): s for s in seen.streams}
-        for slot in mine:
-            stream = self.streams[slot]
-            key = (stream.klass, stream.camera)
-            if key in then and key in now:
-                a, b = then[key], now[key]
-                looked = Seen(
-                    seconds=seconds,
-                    captured=b.captured - a.captured,
-                    analysed=(b.ok + b.late + b.held) - (a.ok + a.late + a.held),
-                    missed=(b.dropped + b.failed) - (a.dropped + a.failed),
-                    streaming=b.camera_state == "streaming",
-                )
-                self.rates[slot] = judge(looked, stream.fps)
-        for resource, amount in used.items():
-            if resource is None or machine.at_s - machine.told_s < self.warm_s:
-                continue
-            shares = self._planned[mine, resource]
-            total = float(shares.sum())
-            for slot, share in zip(mine, shares, strict=True):
-                part = amount * (float(share) / total if total else 1 / len(mine))
-                if resource == self._cpu and slot in self.rates:
-                    part = hidden_need(part, self.rates[slot])
-                self._measured[slot, resource] = part
+        kinds = [kind.name for kind in self.kinds]
+        self._silent &= {id_ for id_, host in hosts.items() if host.state == "ready"}
+        again = self.observer.answers([hosts[id_] for id_ in sorted(self._silent)])
+        for id_, seen in again.items():
+            if not isinstance(seen, EdgeError):
+                self._silent.discard(id_)
+                self.told(f"{id_} answers again")
+        for id_, host in hosts.items():
+            new = id_ not in self.machines and id_ not in self._silent
+            if new and host.state == "ready" and host.kind in kinds:
+                self._adopt(id_, kinds.index(host.kind), now_s)
 
     def _do(self, decisions: Decisions, now_s: float) -> None:
         slots: dict[int, int] = {}
@@ -303,7 +293,7 @@ class Live:
                 self.migrations += 1
                 self.fleet.moved_s[move.stream] = now_s
                 if not stream.stateless and before in names:
-                    self._left.setdefault(move.stream, names[before])
+                    self.assigner.left.setdefault(move.stream, names[before])
             degraded = ", degraded" if move.stream in decisions.degraded else ""
             origin = names.get(before, "nowhere")
             where = names.get(target, "nowhere")
@@ -333,12 +323,20 @@ class Live:
     def _give_back(self, id_: str, now_s: float, why: str) -> None:
         self.told(f"gave {id_} back: {why}")
         self._drop(id_)
-        try:
-            self.provider.stop(id_)
-        except ProviderError as error:
-            self.told(str(error))
-        if self.budget is not None:
-            self.budget.returned(id_, now_s)
+        self._unreturned.add(id_)
+        self._return(now_s)
+
+    def _return(self, now_s: float) -> None:
+        """What could not be given back costs on, and is tried again."""
+        for id_ in sorted(self._unreturned):
+            try:
+                self.provider.stop(id_)
+            except ProviderError as error:
+                self.told(str(error))
+                continue
+            self._unreturned.discard(id_)
+            if self.budget is not None:
+                self.budget.returned(id_, now_s)
 
     def _stop_for_money(self, now_s: float) -> None:
         if self.budget is None:
@@ -346,32 +344,6 @@ class Live:
         for id_ in self.budget.must_stop(now_s, self.settings.boot_s):
             if id_ in self.machines:
                 self._give_back(id_, now_s, f"the budget of ${self.budget.usd:g} is used up")
-
-    def _assign(self, hosts: Mapping[str, Host], now_s: float) -> None:
-        """Tells every machine whose streams changed; the new place first, then the old."""
-        placed = self.fleet.machine
-        changed = []
-        for id_, machine in self.machines.items():
-            mine = tuple(s for s in range(len(self.streams)) if placed[s] == machine.slot)
-            host = hosts.get(id_)
-            if mine != machine.told and host is not None and host.state == "ready" and host.address:
-                changed.append((len(set(mine) - set(machine.told or ())) == 0, id_, host, mine))
-        for _, id_, host, mine in sorted(changed, key=lambda item: item[:2]):
-            self.revision += 1
-            assert host.address is not None
-            before = self.machines[id_].told or ()
-            if any(not self._runs_elsewhere(s, id_) for s in set(before) - set(mine)):
-                continue  # its new place has not taken it yet: it goes on here
-            self._hand_over(hosts, host.address, set(mine) - set(before))
-            try:
-                self.ask(host.address, "assign", self.assignment(mine))
-            except EdgeError as error:
-                self.told(f"{id_} does not take its streams: {error}")
-                continue
-            for stream in mine:
-                self._left.pop(stream, None)
-            self.machines[id_].told = mine
-            self.machines[id_].told_s = now_s
 
     def _release(self, now_s: float) -> None:
         """Gives back what was to be emptied, once nothing runs there any more."""
@@ -382,35 +354,3 @@ class Live:
             elif not machine.told:
                 self._leaving.discard(id_)
                 self._give_back(id_, now_s, "the fleet is cheaper without it")
-
-    def _runs_elsewhere(self, stream: int, but: str) -> bool:
-        """Whether the machine where *stream* is meant to be was told of it."""
-        place = int(self.fleet.machine[stream])
-        return any(
-            m.slot == place and m.told is not None and stream in m.told
-            for id_, m in self.machines.items()
-            if id_ != but
-        )
-
-    def _hand_over(self, hosts: Mapping[str, Host], target: tuple[str, int], new: set[int]) -> None:
-        """State of streams that move goes before them, from machines that still live."""
-        sources: dict[str, list[int]] = {}
-        for stream in sorted(new & self._left.keys()):
-            sources.setdefault(self._left[stream], []).append(stream)
-        for id_, streams in sources.items():
-            host = hosts.get(id_)
-            named = [(self.streams[s].klass, self.streams[s].camera) for s in streams]
-            if host is not None and host.state == "ready" and host.address is not None:
-                hand_over(self.ask, host.address, target, named, self.told)
-            else:
-                self.told(f"{', '.join('/'.join(n) for n in named)}: starts anew: {id_} is gone")
-
-    def assignment(self, slots: Sequence[int]) -> dict[str, Any]:
-        """The document for a machine that has the streams *slots*: see ``runtime.assignment``."""
-        cameras = {self.streams[s].camera: {"uri": self.streams[s].uri} for s in slots}
-        apps: dict[str, Any] = {}
-        for s in slots:
-            stream = self.streams[s]
-            app = apps.setdefault(stream.klass, {"app": stream.app, "cameras": []})
-            app["cameras"].append(stream.camera)
-        return {"schema": 1, "revision": self.revision, "cameras": cameras, "apps": apps}

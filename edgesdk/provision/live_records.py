@@ -44,6 +44,8 @@ class Loss:
 
 @dataclass(eq=False)
 class LiveMachine:
+    """*unanswered*: how many times in a row it did not say how it is; *heard_s*: when it did."""
+
     slot: int
     kind: int
     told: tuple[int, ...] | None = None
@@ -51,3 +53,6 @@ class LiveMachine:
     seen: MemberStatus | None = None
     at_s: float = 0.0
     told_s: float = 0.0
+    began_s: float = 0.0
+    heard_s: float = 0.0
+    unanswered: int = 0

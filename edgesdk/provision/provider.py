@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-__all__ = ["Host", "Provider"]
+__all__ = ["Ask", "Host", "Provider"]
+
+Ask = Callable[[tuple[str, int], str, Any], Any]
+"""Address, verb and body to a node's answer; raises EdgeError. Called from several threads."""
 
 
 @dataclass(frozen=True, slots=True)
