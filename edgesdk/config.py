@@ -60,7 +60,7 @@ MemberAddress = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[^\s:/]{1,255}:[0-9]{1,5}\Z",
-        description='HOST:PORT, such as "0.0.0.0:7440"',
+        description='HOST:PORT, such as "0.0.0.0:7440"; nodes talk over IPv4 only',
     ),
 ]
 Folder = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a folder's path")]

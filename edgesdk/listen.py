@@ -16,7 +16,8 @@ __all__ = ["LISTEN_FORM", "MEMBER_LISTEN_FORM", "parse_listen", "parse_member_li
 LISTEN_FORM = 'a loopback address and a port, such as "127.0.0.1:8080" or "[::1]:8080"'
 
 MEMBER_LISTEN_FORM = (
-    'an address of this machine (0.0.0.0: all) and a port, such as "0.0.0.0:7440" or "[::]:7440"'
+    'an IPv4 address of this machine (0.0.0.0: all) and a port, such as "0.0.0.0:7440"; nodes talk '
+    "over IPv4 only"
 )
 
 _FORM = re.compile(r"(?:\[(?P<v6>[^\]\s]+)\]|(?P<host>[^\s:/\[\]]*)):(?P<port>\d{1,5})")
@@ -47,13 +48,13 @@ def parse_listen(text: str) -> tuple[str, int]:
 def parse_member_listen(text: str) -> tuple[str, int]:
     """Host and port of *text*, which the cluster's certificates guard: any numeric address.
 
-    Raises UsageError.
+    Of IPv4: zenoh's TLS takes no address of IPv6. Raises UsageError.
     """
     host, port = _taken_apart(text, MEMBER_LISTEN_FORM)
     if host == "localhost":
         host = "127.0.0.1"
     try:
-        return str(ipaddress.ip_address(host)), port
+        return str(ipaddress.IPv4Address(host)), port
     except ValueError:
         raise UsageError(f"cannot listen on {text!r}: expected {MEMBER_LISTEN_FORM}") from None
 

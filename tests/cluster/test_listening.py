@@ -122,7 +122,7 @@ def test_an_identity_is_what_opens_a_port_beyond_loopback(cluster):
     control.close()
 
 
-@pytest.mark.parametrize("text", ["", "7440", "example.com:7440", "0.0.0.0:99999", "0.0.0.0:x"])
+@pytest.mark.parametrize("text", ["", "7440", "example.com:7440", "0.0.0.0:99999", "[::]:7440"])
 def test_what_is_no_address_to_listen_on_is_told(text):
     with pytest.raises(UsageError, match=r"0\.0\.0\.0:7440"):
         parse_member_listen(text)
@@ -130,5 +130,4 @@ def test_what_is_no_address_to_listen_on_is_told(text):
 
 def test_members_may_listen_anywhere():
     assert parse_member_listen("0.0.0.0:7440") == ("0.0.0.0", 7440)
-    assert parse_member_listen("[::]:1") == ("::", 1)
     assert parse_member_listen("localhost:0") == ("127.0.0.1", 0)

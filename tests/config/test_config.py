@@ -153,7 +153,13 @@ def test_the_example_in_the_contract_is_valid():
         ),
         (
             "[cluster]\nbundle = 'b'\nlisten = '0.0.0.0'",
-            'node.toml:3: cluster.listen = "0.0.0.0": expected HOST:PORT, such as "0.0.0.0:7440"',
+            'node.toml:3: cluster.listen = "0.0.0.0": expected HOST:PORT, such as "0.0.0.0:7440"; '
+            "nodes talk over IPv4 only",
+        ),
+        (
+            "[cluster]\nbundle = 'b'\nseeds = ['[::1]:7440']",
+            'node.toml:3: cluster.seeds[0] = "[::1]:7440": expected HOST:PORT, such as '
+            '"0.0.0.0:7440"; nodes talk over IPv4 only',
         ),
         (
             "[cluster]\nbundle = 'b'\nseeds = ['a:1', 'b:65536']",
