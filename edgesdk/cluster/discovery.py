@@ -206,8 +206,7 @@ class _Session:
         try:
             announcement = owner.announcement(addresses)
             if announcement is not None:
-                # Without the three probes of 250 ms: names hold the cluster's fingerprint.
-                self._zeroconf.register_service(announcement, cooperating_responders=True)
+                self._spawn(self._announce(announcement))
             self._browser = ServiceBrowser(self._zeroconf, SERVICE, handlers=[self._changed])
         except BaseException:
             self._zeroconf.close()
@@ -235,6 +234,17 @@ class _Session:
         loop = self._zeroconf.loop
         assert loop is not None
         return asyncio.run_coroutine_threadsafe(work, loop)
+
+    async def _announce(self, announcement: ServiceInfo) -> None:
+        """Three times within half a second, for which nobody waits. Without the three probes of
+        250 ms before: names hold the cluster's fingerprint."""
+        try:
+            said = await self._zeroconf.async_register_service(
+                announcement, cooperating_responders=True
+            )
+            await said
+        except Exception as error:
+            _log.warning("this node could not be announced: %s; seeds work without it", error)
 
     async def _resolve(self, name: str) -> None:
         from zeroconf import IPVersion
