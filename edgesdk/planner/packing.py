@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgesdk.errors import PlanError, PlanInfeasible
+from edgesdk.errors import PlanError, PlanInfeasible, UsageError
 from edgesdk.planner.aligning import align_cheapest
 from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
@@ -24,7 +24,8 @@ from edgesdk.planner.mixing import pack_mix
 from edgesdk.planner.plan import Plan, make_plan
 from edgesdk.planner.problem import Problem
 from edgesdk.planner.rounding import choose, floored
-from edgesdk.planner.shortage import shortages, unplaced
+from edgesdk.planner.shortage import least_machines, shortages, unplaced
+from edgesdk.planner.snug import snug_patterns
 from edgesdk.planner.verifier import verify
 
 __all__ = ["Clock", "solve"]
@@ -33,6 +34,7 @@ Clock = Callable[[], float]
 
 _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
 _TRIALS = 30  # of first fit where machines are scarce, however little time there is
+_MOST_MACHINES = 1_000_000  # each is listed
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -49,7 +51,8 @@ def solve(
 
     It ends earlier where the plan is proven to be within *gap* (a share of its cost) of the
     cheapest, and where it gets no better. *progress* is called with each better plan. Raises
-    PlanInfeasible where no plan exists, with what is short; PlanError where none was found.
+    PlanInfeasible where no plan exists, with what is short; PlanError where none was found,
+    UsageError where a plan would list more than a million machines.
     """
     search = _Search(problem, clock, seconds, gap, progress, seed)
     return search.run()
@@ -79,6 +82,12 @@ class _Search:
         items = self._items
         if short := shortages(items):
             raise PlanInfeasible("no plan exists: " + "; ".join(short), shortages=tuple(short))
+        least, name = least_machines(items)
+        if least > _MOST_MACHINES:
+            raise UsageError(
+                f"class {name}: its streams alone need {least:,} machines: expected a plan of "
+                f"{_MOST_MACHINES:,} at most; lower its count, or plan for larger machines"
+            )
         self._cuts = resource_cuts(items)
         for cut in self._cuts:
             self._raise_bound(cut_bound(items, cut), cuts_only=True)
@@ -110,6 +119,8 @@ class _Search:
         for packed in (self._best, self._partial):
             if packed is not None:
                 columns.add(packed.patterns)
+        for kind in range(self._items.types):
+            columns.add(snug_patterns(self._items, kind, self._rng))
         self._generate(columns, share=0.4)
         if not self._done() and self._items.kinds > _CHOOSE_FIRST:
             self._dive(columns)

@@ -12,6 +12,7 @@ import msgspec
 from edgesdk.planner.prices import PRICE_FORM
 
 __all__ = [
+    "AMOUNT_FORM",
     "ApartEntry",
     "Latency",
     "LinkEntry",
@@ -35,18 +36,29 @@ Name = Annotated[
         description="a name of letters, digits and '._@:+-', 128 at most",
     ),
 ]
-Words = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a text")]
+Words = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\x00-\x1f\x7f]+\Z",
+        max_length=4096,
+        description="a text without control characters",
+    ),
+]
 Share = Annotated[
-    float, msgspec.Meta(gt=0, le=1, description="a share above 0 and up to 1, such as 0.7")
+    float,
+    msgspec.Meta(ge=1e-6, le=1, description="a share above 0 (from 0.000001) to 1, such as 0.7"),
 ]
-Amount = Annotated[
-    float, msgspec.Meta(ge=0, le=1e9, description="an amount, 0 or more, such as 0.5")
-]
+AMOUNT_FORM = "an amount, 0 to 10^9, such as 0.5"
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9, description=AMOUNT_FORM)]
 Dollars = Annotated[
-    float, msgspec.Meta(ge=0, le=1e6, description="dollars an hour, 0 or more, such as 0.209")
+    float, msgspec.Meta(ge=0, le=1e6, description="dollars an hour, 0 to 10^6, such as 0.209")
 ]
-Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6, description="a number above 0, such as 10")]
-Count = Annotated[int, msgspec.Meta(ge=0, le=10**9, description="a whole number, 0 or more")]
+Positive = Annotated[
+    float, msgspec.Meta(gt=0, le=1e6, description="a number above 0 and up to 10^6, such as 10")
+]
+Count = Annotated[
+    int, msgspec.Meta(ge=0, le=10**9, description="a whole number, 0 or more, 10^9 at most")
+]
 Size = Annotated[
     str,
     msgspec.Meta(

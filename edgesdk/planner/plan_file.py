@@ -15,13 +15,15 @@ from typing import Any, Literal
 import msgspec
 
 from edgesdk.durations import DURATION_FORM, parse_duration
-from edgesdk.planner.plan_checks import STANDARD, look_between
+from edgesdk.errors import ConfigError, EdgeError
+from edgesdk.planner.plan_checks import look_between
 from edgesdk.planner.plan_entries import (
     Latency,
     MachineEntry,
     PlanInput,
     StreamEntry,
 )
+from edgesdk.planner.plan_tables import STANDARD
 from edgesdk.planner.prices import PriceList, builtin_prices
 from edgesdk.planner.problem import PPM, MachineType, Problem, Resource, StreamClass, Together
 from edgesdk.toml.structs import read_struct
@@ -93,7 +95,7 @@ def problem_of(
     machines = _machines(given, resources)
     classes = []
     for name, stream in given.streams.items():
-        needs, shared, evidence, source = _needs(stream, estimate)
+        needs, shared, evidence, source = _needs(name, stream, estimate)
         own = tuple(stream.loads)
         if shared:
             loads[f"profile {stream.profile}"] = _vector(shared, resources, ROUND_CEILING)
@@ -112,15 +114,17 @@ def problem_of(
                 stream.at_most,
                 evidence,
                 source,
+                _location(stream, given, machines),
             )
         )
     share = Decimal(repr(given.target if target is None else target))
+    overload = max(share, Decimal(repr(given.overload)))
     return Problem(
         resources,
         tuple(classes),
         machines,
         int(share * PPM),
-        int(Decimal(repr(given.overload)) * PPM),
+        int(overload * PPM),
         loads,
         tuple(entry.streams for entry in given.apart),
         tuple(Together(entry.streams, entry.each) for entry in given.together),
@@ -169,17 +173,20 @@ def _machines(given: PlanInput, resources: tuple[Resource, ...]) -> tuple[Machin
 
 
 def _needs(
-    stream: StreamEntry, estimate: Estimator | None
+    name: str, stream: StreamEntry, estimate: Estimator | None
 ) -> tuple[dict[str, float], Mapping[str, float], str, str]:
     """One stream's needs, those of what it shares with others of its profile, and their origin."""
     needs = dict(stream.needs)
-    for name, each in stream.needs_per_fps.items():
+    for resource, each in stream.needs_per_fps.items():
         product = Decimal(repr(each)) * Decimal(repr(stream.fps or 0.0))
-        needs[name] = float(Decimal(repr(needs.get(name, 0.0))) + product)
+        needs[resource] = float(Decimal(repr(needs.get(resource, 0.0))) + product)
     if stream.profile is None or estimate is None:
         return needs, {}, stream.evidence, stream.source
     width, _, height = (stream.resolution or "0x0").partition("x")
-    found = estimate(stream.profile, stream.fps or 0.0, int(width), int(height))
+    try:
+        found = estimate(stream.profile, stream.fps or 0.0, int(width), int(height))
+    except EdgeError as error:
+        raise ConfigError(f"streams.{name}.profile: {error}") from None
     source = found.source or f"profile {stream.profile}"
     return {**found.needs, **needs}, found.shared, found.evidence, source
 
@@ -204,6 +211,34 @@ def _allowed(
         if near and wide and named and (not stream.regions or machine.region in stream.regions):
             allowed.add(machine.name)
     return None if len(allowed) == len(machines) else frozenset(allowed)
+
+
+def _location(stream: StreamEntry, given: PlanInput, machines: tuple[MachineType, ...]) -> str:
+    """What keeps *stream* off all machines where it is their place, in words."""
+    links = [link for link in given.links if link.place == stream.place]
+    used = {machine.region for machine in machines}
+    delays = [(link.latency, link.region) for link in links if link.latency is not None]
+    widths = [(link.bandwidth, link.region) for link in links if link.bandwidth is not None]
+    delays = [found for found in delays if found[1] in used]
+    widths = [found for found in widths if found[1] in used]
+    words = []
+    if stream.max_latency is not None:
+        asked = f"max_latency is {stream.max_latency / 1e6:g} ms"
+        if not delays:
+            words.append(f"{asked}, and no link from {stream.place} states a latency")
+        elif min(delays)[0] > stream.max_latency:
+            least, region = min(delays)
+            over = (least - stream.max_latency) / 1e6
+            words.append(f"{asked}, and {region}, the nearest, is {over:g} ms too far")
+    if stream.min_bandwidth is not None:
+        asked = f"min_bandwidth is {stream.min_bandwidth:g} Mb/s"
+        if not widths:
+            words.append(f"{asked}, and no link from {stream.place} states a bandwidth")
+        elif max(widths)[0] < stream.min_bandwidth:
+            most, region = max(widths)
+            short = stream.min_bandwidth - most
+            words.append(f"{asked}, and {region}, the widest, is {short:g} Mb/s short")
+    return "; ".join(words)
 
 
 def _convert(kind: type[Any], value: Any) -> Any:

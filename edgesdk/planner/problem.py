@@ -14,6 +14,7 @@ from typing import Literal
 from edgesdk.errors import UsageError
 
 __all__ = [
+    "MOST_UNITS",
     "PPM",
     "MachineType",
     "Problem",
@@ -27,7 +28,11 @@ PPM = 1_000_000
 Vector = tuple[int, ...]
 """One amount a resource, in the order of ``Problem.resources``."""
 
-_MOST = 1 << 50  # sums of amounts over a fleet stay exact in 64 bits
+MOST_UNITS = 1 << 42
+"""The most of one thing that a machine has or a stream needs: a million such fit 64 bits."""
+
+_MOST_COUNT = 1 << 50
+_MOST_TOTAL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ class Resource:
 
     def shown(self, amount: int) -> str:
         """*amount* for people: ``198.1 cores``."""
-        return f"{amount / self.scale:,.6g} {self.unit or self.name}"
+        value = amount / self.scale
+        shown = f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:,.6g}"
+        return f"{shown} {self.unit or self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class StreamClass:
     ``MachineType.device``. *machines* are the names of the types it may be placed on (None: all).
     *loads* names what it shares with its neighbours, each counted once a machine
     (``Problem.loads``). *at_most* of its streams may be on one machine. *evidence* and *source* say
-    where its needs are from, and change nothing.
+    where its needs are from, *location* what its place rules out; they change nothing.
     """
 
     name: str
@@ -68,6 +75,7 @@ class StreamClass:
     at_most: int | None = None
     evidence: str = "stated"
     source: str = ""
+    location: str = ""
 
     def needs_at(self, machine: MachineType) -> Vector:
         return self.needs_on.get(machine.device, self.needs)
@@ -159,17 +167,23 @@ class Problem:
             if len(vector) != width:
                 raise UsageError(f"{what}: {len(vector)} amounts: expected {width}, one a resource")
             for amount, resource in zip(vector, self.resources, strict=True):
-                if not 0 <= amount <= _MOST:
+                if not 0 <= amount <= MOST_UNITS:
                     raise UsageError(
-                        f"{what}: {resource.name} {amount}: expected 0 to {_MOST} units"
+                        f"{what}: {resource.name} {amount}: expected 0 to {MOST_UNITS} units"
                     )
         for c in self.classes:
-            if not 0 <= c.count <= _MOST:
-                raise UsageError(f"class {c.name}: count {c.count}: expected 0 to {_MOST}")
+            if not 0 <= c.count <= _MOST_COUNT:
+                raise UsageError(f"class {c.name}: count {c.count}: expected 0 to {_MOST_COUNT}")
+            for amount, resource in zip(c.needs, self.resources, strict=True):
+                if amount * c.count > _MOST_TOTAL // max(1, len(self.classes)):
+                    raise UsageError(
+                        f"class {c.name}: {c.count} streams need {resource.shown(amount * c.count)}"
+                        f" of {resource.name}: more than can be counted exactly; expected less"
+                    )
             if c.at_most is not None and c.at_most < 1:
                 raise UsageError(f"class {c.name}: at_most {c.at_most}: expected 1 or more")
         for m in self.machines:
-            if not 0 <= m.microusd <= _MOST or (m.limit is not None and m.limit < 0):
+            if not 0 <= m.microusd <= _MOST_COUNT or (m.limit is not None and m.limit < 0):
                 raise UsageError(
                     f"machine type {m.name}: price {m.microusd}, limit {m.limit}: expected neither "
                     "to be below zero"

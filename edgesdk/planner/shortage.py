@@ -6,7 +6,7 @@ import numpy as np
 
 from edgesdk.planner.items import UNLIMITED, Items
 
-__all__ = ["shortages", "unplaced"]
+__all__ = ["least_machines", "shortages", "unplaced"]
 
 
 def shortages(items: Items) -> list[str]:
@@ -16,6 +16,18 @@ def shortages(items: Items) -> list[str]:
     may be on have, of one resource; and equal streams that fit these machines in smaller number.
     """
     return _too_large(items) or _too_many(items) or _too_few_places(items)
+
+
+def least_machines(items: Items) -> tuple[int, str]:
+    """How many machines any plan has at least, and the class that needs most of them by itself.
+
+    Zero and no name where no machine can be of use.
+    """
+    if not items.kinds or not items.types:
+        return 0, ""
+    alone = -(-items.demand // np.maximum(1, items.most.max(axis=0)))
+    item = int(np.argmax(alone))
+    return int(alone[item]), _name(items, item)
 
 
 def unplaced(items: Items, left: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[str]:
@@ -42,7 +54,7 @@ def _too_large(items: Items) -> list[str]:
         name = _name(items, int(item))
         allowed = [t for t in range(items.types) if _may_be_on(items, int(item), t)]
         if not allowed:
-            found.append(f"{name} may be on no machine type: its location leaves none")
+            found.append(f"{name} may be on no machine type: {_why_nowhere(items, int(item))}")
             continue
         own = items.uses[item] @ items.loads if items.uses.size else 0
         short = []
@@ -55,9 +67,37 @@ def _too_large(items: Items) -> list[str]:
                     f"({problem.machines[kind].name}) may be filled to {resource.shown(most)}, "
                     f"short by {resource.shown(need - most)}"
                 )
-        reason = "; ".join(short) or "no machine has enough of every resource at once"
+        reason = "; ".join(short) or _over_at_most(items, int(item))
+        reason = reason or "no machine has enough of every resource at once"
         found.append(f"{name} fits no machine: {reason}")
     return found
+
+
+def _why_nowhere(items: Items, item: int) -> str:
+    if not items.types:
+        return "there is none"
+    classes = {c.name: c for c in items.problem.classes}
+    members = [classes[name] for name in items.units[item][0][0]]
+    if words := [f"of {c.name}, {c.location}" for c in members if c.location]:
+        return "; ".join(words)
+    open_to = [f"{c.name} on {', '.join(sorted(c.machines or ())) or 'none'}" for c in members]
+    if len(members) > 1 and all(c.machines != frozenset() for c in members):
+        return f"they must share one, and may be: {'; '.join(open_to)}"
+    return "its location leaves none"
+
+
+def _over_at_most(items: Items, item: int) -> str:
+    """Streams that must all share a machine, and of which fewer may."""
+    classes = {c.name: c for c in items.problem.classes}
+    words = []
+    for name, each in items.units[item][0][0].items():
+        most = classes[name].at_most
+        if most is not None and each > most:
+            words.append(
+                f"{each} streams of {name} must share a machine and at most {most} may, "
+                f"{each - most} too many"
+            )
+    return "; ".join(words)
 
 
 def _may_be_on(items: Items, item: int, kind: int) -> bool:
@@ -75,7 +115,7 @@ def _too_few_places(items: Items) -> list[str]:
         types = np.flatnonzero(items.most[:, item] > 0)
         if (items.limit[types] >= UNLIMITED).any():
             continue
-        places = int(items.limit[types] @ items.most[types, item])
+        places = sum(int(items.limit[t]) * int(items.most[t, item]) for t in types)
         if places < items.demand[item]:
             machines = ", ".join(
                 f"{items.limit[t]} of {items.problem.machines[t].name}" for t in types
@@ -102,7 +142,7 @@ def _too_many(items: Items) -> list[str]:
         inside = ~((items.most > 0) & ~np.array(mask)[:, None]).any(axis=0)
         least = np.min(np.stack([items.need[t] for t in types]), axis=0)
         needed = (items.demand * inside) @ least
-        have = items.limit[types] @ items.room[types]
+        have = items.limit[types].astype(object) @ items.room[types].astype(object)
         for r, resource in enumerate(items.problem.resources):
             if needed[r] > have[r]:
                 machines = ", ".join(

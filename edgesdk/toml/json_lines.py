@@ -7,17 +7,26 @@ import re
 
 from edgesdk.toml.lines import KeyPath
 
-__all__ = ["locate_json"]
+__all__ = ["DuplicateKey", "locate_json"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SCALAR = re.compile(r"[^,\]} \t\r\n]+")
 
 
+class DuplicateKey(ValueError):
+    """A key that stands twice in one object: *path*, and the *line* of the second."""
+
+    def __init__(self, path: KeyPath, line: int) -> None:
+        super().__init__(path, line)
+        self.path, self.line = path, line
+
+
 def locate_json(text: str) -> dict[KeyPath, int]:
     """Line (from 1) of every key and element of *text*, which must be valid JSON.
 
-    Elements of arrays are numbered from 0 in the path.
+    Elements of arrays are numbered from 0 in the path. Raises DuplicateKey for the first key that
+    stands twice in one object, of which the parser would keep the last without a word.
     """
     return _Scanner(text).scan()
 
@@ -61,6 +70,8 @@ class _Scanner:
                 self._at += 1  # the colon
                 self._skip(_SPACE)
             inner = (*path, part)
+            if inner in self._lines:
+                raise DuplicateKey(inner, line)
             self._lines[inner] = line
             self._value(inner)
             index += 1

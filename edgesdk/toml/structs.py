@@ -20,7 +20,7 @@ import msgspec
 from edgesdk.errors import ConfigError
 from edgesdk.redaction import redact
 from edgesdk.toml import TOMLDecodeError, loads
-from edgesdk.toml.json_lines import locate_json
+from edgesdk.toml.json_lines import DuplicateKey, locate_json
 from edgesdk.toml.lines import KeyPath, line_of, locate
 
 __all__ = ["Mistakes", "Places", "dotted", "nearest", "read_struct", "shown"]
@@ -30,6 +30,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 _SYNTAX_PLACE = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 _INNER_PLACE = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_LONG_NUMBER = re.compile(r"[0-9_]{4000}")
 _SHOWN_CHARACTERS = 80
 
 
@@ -105,13 +107,41 @@ def _parsed(
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ConfigError(f"{file}:1: expected an object of keys, in braces")
+        if escaped := _SURROGATE.search(text):
+            _refuse_half_characters(document, file, _line_at(text, escaped.start()))
         return document, locate_json(text)
     except TOMLDecodeError as error:
         raise ConfigError(_syntax_mistake(file, str(error), text)) from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{file}:{error.lineno}: not JSON: {error.msg.lower()}") from None
+    except DuplicateKey as error:
+        raise ConfigError(
+            f"{file}:{error.line}: {dotted(error.path)} is there twice: expected each key once"
+        ) from None
+    except ValueError as error:  # Python's own bound on the digits of a whole number
+        if (found := _LONG_NUMBER.search(text)) is None:
+            raise
+        line = _line_at(text, found.start())
+        raise ConfigError(
+            f"{file}:{line}: a number of thousands of digits: expected 4300 at most"
+        ) from error
     except RecursionError:
         raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None
+
+
+def _line_at(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _refuse_half_characters(document: object, file: str, line: int) -> None:
+    """JSON may escape half of a surrogate pair, which is no character and cannot be printed."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ConfigError(
+            f"{file}:{line}: {json.dumps(half)} is half of a character: expected both halves"
+        ) from None
 
 
 def dotted(path: KeyPath) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesdk.errors import ConfigError
+from edgesdk.errors import ConfigError, PlanInfeasible
 from edgesdk.planner import solve
 from edgesdk.planner.cam2 import builtin_scenarios, read_scenarios
 from edgesdk.planner.plan_file import Estimate, problem_of, read_plan_input
@@ -70,7 +70,11 @@ MISTAKES = [
     ("fps = 10\n", "", "[streams.cars] has needs_per_fps and no fps"),
     ("memory = 0.1", "memory = -1", "p:5: streams.cars.needs.memory = -1: expected an amount"),
     ("memory = 0.1", 'memory = "1"', 'p:5: streams.cars.needs.memory = "1": expected an amount'),
-    ("memory = 0.1", "memroy = 0.1", "unknown resource memroy in streams.cars.needs: did you mean"),
+    (
+        "memory = 0.1",
+        "memroy = 0.1",
+        'unknown resource "memroy" in streams.cars.needs: did you mean',
+    ),
     ("target = 0.9", "target = 90", "p:1: target = 90: expected a share above 0"),
     ("target = 0.9", "schema = 2", "p:1: schema = 2: expected 1"),
     ("usd_per_hour = 0.2\n", "", "p:7: [machines.small] has no price"),
@@ -89,6 +93,32 @@ MISTAKES = [
         '[[links]]\nplace = "x"\n[machines.small]',
         "p:7: [links[0]] has no region",
     ),
+    (
+        "target = 0.9",
+        "target = 0.9\noverload = 0.5",
+        "overload = 0.5: expected target, 0.9, or more",
+    ),
+    ("cpu = 4, memory = 8", "cpu = 0", "capacity = a table: expected some of its amounts above 0"),
+    ("memory = 8 }", "memory = 8e6 }", "expected 4,398,047 GB at most; its amounts are in GB"),
+    ("usd_per_hour = 0.2", "regions = {}", "machines.small.regions = a table: expected prices"),
+    ("usd_per_hour = 0.2", 'regions = { a = 1 }\nregion = "b"', "expected region or regions"),
+    (
+        "[machines.small]",
+        '[[together]]\nstreams = ["cars"]\n[machines.small]',
+        'together[0].streams = ["cars"]: expected two names or more',
+    ),
+    (
+        "[machines.small]",
+        '[[apart]]\nstreams = ["cars", "cars"]\n[machines.small]',
+        "expected two different names or more; at_most = 1 keeps",
+    ),
+    (
+        "[machines.small]",
+        '[[links]]\nplace = "hal"\nregion = "r"\n[machines.small]\nregion = "r"',
+        'p:8: links[0].place = "hal": expected the name of a stream',
+    ),
+    ("count = 3", f"count = {'9' * 5000}", "p:4: a number of thousands of digits"),
+    ("fps = 10", "fps = nan", "p:3: streams.cars.fps = NaN: expected a number above 0"),
 ]
 
 
@@ -111,10 +141,40 @@ def test_a_mistake_in_json_has_its_line_too() -> None:
     text = '{"machines": {"m": {"capacity": {"cpu": 1},\n "usd_per_hour": 1}},\n "streams":\n'
     text += ' {"a": {"count": 1,\n "needs": {"cpu": -2}}}}'
     assert mistakes_in(text, "json") == [
-        "p:5: streams.a.needs.cpu = -2: expected an amount, 0 or more, such as 0.5"
+        "p:5: streams.a.needs.cpu = -2: expected an amount, 0 to 10^9, such as 0.5"
     ]
     assert mistakes_in('{"streams": 1,}', "json")[0].startswith("p:1: not JSON: ")
     assert mistakes_in("[1]", "json") == ["p:1: expected an object of keys, in braces"]
+
+
+JSON_MISTAKES = [
+    ('"fps": null', "[streams.cars] has needs_per_fps and no fps: expected fps"),
+    ('"fps": 10, "fps": 20', "p:1: streams.cars.fps is there twice: expected each key once"),
+    ('"fps": 10, "program": "\\ud800"', '"\\ud800" is half of a character'),
+    ('"fps": 10, "profile": "a\\u0000b"', "expected a text without control characters"),
+    ('"fps": 10, "loads": 3', "streams.cars.loads = 3: expected a list of names"),
+    ('"fps": 10, "needs_on": {"npu": 1}', "streams.cars.needs_on.npu = 1: expected amounts"),
+    ('"fps": 1e999', "streams.cars.fps = Infinity: expected a number above 0"),
+]
+
+
+@pytest.mark.parametrize(("fps", "told"), JSON_MISTAKES, ids=[told for _, told in JSON_MISTAKES])
+def test_mistakes_that_only_json_can_have_are_named_too(fps: str, told: str) -> None:
+    text = '{"streams": {"cars": {"count": [], "needs_per_fps": {"cpu": 0.03}, "fps": 10}}, '
+    text += '"machines": {"small": {"capacity": {"cpu": 4}, "usd_per_hour": null}}}'
+    found = mistakes_in(text.replace('"fps": 10', fps), "json")
+    assert any(told in line for line in found)
+    if len(found) > 1:
+        assert any("streams.cars.count = []: expected a whole number" in line for line in found)
+        assert any("[machines.small] has no price" in line for line in found)
+
+
+def test_streams_in_a_place_too_far_from_every_machine_are_told_by_how_much() -> None:
+    text = GOOD.replace("fps = 10", 'fps = 10\nplace = "hall"\nmax_latency = "10ms"')
+    text += 'region = "north"\n[[links]]\nplace = "hall"\nregion = "north"\nlatency = "14ms"\n'
+    problem = problem_of(read_plan_input(text, file="p", form="toml"))
+    with pytest.raises(PlanInfeasible, match=r"max_latency is 10 ms, and north, .* 4 ms too far"):
+        solve(problem, clock=time.monotonic)
 
 
 def test_links_keep_streams_where_latency_and_bandwidth_allow() -> None:
