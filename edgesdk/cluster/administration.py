@@ -20,7 +20,9 @@ from typing import Any
 
 import msgspec
 
+from edgesdk.cluster.admittance import Bucket
 from edgesdk.cluster.certificates import Role, Subject
+from edgesdk.cluster.connections import Connections
 from edgesdk.cluster.identity import Identity
 from edgesdk.cluster.tls import authenticated, client_context, explain, server_context
 from edgesdk.errors import ClusterError, EdgeError, MalformedMessage, PeerError
@@ -32,6 +34,7 @@ MAX_ANSWER = 16 << 20
 _MAX_GREETING = 1024
 _CONNECTIONS, _OF_ONE_HOST = 32, 8
 _SECONDS = 10.0
+_HANDSHAKE_SECONDS = 3.0
 _LENGTH = struct.Struct("!I")
 
 _log = logging.getLogger(__name__)
@@ -89,13 +92,14 @@ class Administration:
         self._about = dict(about or {})
         self._met = met
         self._context: tuple[int, ssl.SSLContext] | None = None
-        self._hosts: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self.connections = Connections(_CONNECTIONS, _OF_ONE_HOST)
+        # Whoever knocks all day shall not fill the log.
+        self._words = Bucket(0.1, 20, time.monotonic_ns())
         self.refused: Counter[str] = Counter()
         """Connections that came to nothing, by cause."""
         family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
         try:
-            self._socket = socket.create_server(listen, family=family, backlog=16)
+            self._socket = socket.create_server(listen, family=family, backlog=128)
         except OSError as error:
             raise ClusterError(
                 f"cannot listen on TCP {listen[0]}:{listen[1]}: {error.strerror or error}"
@@ -130,52 +134,52 @@ class Administration:
                     return
                 time.sleep(0.05)  # out of descriptors: others may close some
                 continue
-            host = name[0]
-            with self._lock:
-                full = self._hosts[host] >= _OF_ONE_HOST or self._hosts.total() >= _CONNECTIONS
-                if not full:
-                    self._hosts[host] += 1
-            if full:
-                self.refused["too many"] += 1
+            try:
+                secure = self._current().wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+            except OSError:  # it has gone again
                 connection.close()
                 continue
-            threading.Thread(
-                target=self._serve, args=(connection, (host, name[1])), daemon=True
-            ).start()
+            if not self.connections.open(secure, name[0]):
+                secure.close()
+                continue
+            threading.Thread(target=self._serve, args=(secure, name[:2]), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, address: Address) -> None:
+    def _serve(self, secure: ssl.SSLSocket, address: Address) -> None:
         try:
-            self._serve_one(connection, address)
+            with secure:
+                self._serve_one(secure, address)
         except PeerError as error:
-            self.refused[error.cause] += 1
-            _log.info("administration refuses %s: %s", address[0], error)
+            self._refuse(error.cause, address, error)
         except (MalformedMessage, OSError) as error:
-            self.refused["protocol"] += 1
-            _log.info("administration: %s: %s", address[0], error)
+            self._refuse("protocol", address, error)
         finally:
-            connection.close()
-            with self._lock:
-                self._hosts[address[0]] -= 1
-                if not self._hosts[address[0]]:
-                    del self._hosts[address[0]]
+            self.connections.closed(secure)
 
-    def _serve_one(self, connection: socket.socket, address: Address) -> None:
+    def _refuse(self, cause: str, address: Address, error: Exception) -> None:
+        self.refused[cause] += 1
+        level = logging.INFO if self._words.take(time.monotonic_ns()) else logging.DEBUG
+        _log.log(level, "administration refuses %s: %s", address[0], error)
+
+    def _serve_one(self, secure: ssl.SSLSocket, address: Address) -> None:
         deadline = time.monotonic() + self._seconds
-        connection.settimeout(self._seconds)
+        secure.settimeout(min(self._seconds, _HANDSHAKE_SECONDS))
         try:
-            secure = self._current().wrap_socket(connection, server_side=True)
+            secure.do_handshake()
         except OSError as error:
             raise explain(error, f"{address[0]}:{address[1]}") from None
-        with secure:
-            subject = authenticated(secure, self._identity)
-            caller = Caller(subject.node_id, subject.number, subject.role, address)
-            if self._met is not None:
-                self._met(caller)
-            _write(secure, [1, self._identity.node_id, self._version], deadline)
-            request = _read(secure, MAX_REQUEST, deadline)
-            # What the handler does takes its own time; the caller's patience bounds it.
-            answer = self._answer(caller, request)
-            _write(secure, answer, time.monotonic() + self._seconds)
+        subject = authenticated(secure, self._identity)
+        self.connections.known(secure)
+        secure.settimeout(self._seconds)
+        caller = Caller(subject.node_id, subject.number, subject.role, address)
+        if self._met is not None:
+            self._met(caller)
+        _write(secure, [1, self._identity.node_id, self._version], deadline)
+        request = _read(secure, MAX_REQUEST, deadline)
+        # What the handler does takes its own time; the caller's patience bounds it.
+        answer = self._answer(caller, request)
+        _write(secure, answer, time.monotonic() + self._seconds)
 
     def _answer(self, caller: Caller, request: Any) -> list[Any]:
         match request:
