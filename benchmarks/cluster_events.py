@@ -31,11 +31,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgesdk.cluster.authority import Authority
-from edgesdk.testing.lan import Lan
-from edgesdk.testing.models import onnx_cnn
+if TYPE_CHECKING:
+    from edgesdk.cluster.authority import Authority
+    from edgesdk.testing.lan import Lan
 
 PORT = 7440
 FPS = 25
@@ -90,6 +90,7 @@ base = "{service_ms}ms"
 overlap = 0.0
 """
 
+NEWS = ("joined", "frame", "ready")  # events that are of no group
 Event = list[Any]
 Times = dict[str, list[float]]
 
@@ -172,7 +173,7 @@ class Agent:
                 break
             if what == "deliver" and words[1] == peer:
                 groups[words[0]] = words[2], words[3]
-            elif what not in ("joined", "frame"):
+            elif what not in NEWS:
                 groups.pop(words[0], None)
         return groups
 
@@ -180,7 +181,7 @@ class Agent:
 def run_agent(folder: Path) -> None:
     """``edgesdk agent`` of *folder*, in this process, with its decisions noted."""
     from edgesdk.balance import CancelDelivery, Deliver, Drop, Run
-    from edgesdk.cli.agent import app
+    from edgesdk.cli.agent import Service, app
     from edgesdk.cluster.asking import Asking
     from edgesdk.cluster.member import Member
 
@@ -225,6 +226,13 @@ def run_agent(folder: Path) -> None:
     before(Member, "finished", lambda group, wire_ns: note("finished", group))
     before(Member, "failed", lambda group, why: note("failed", group, why))
     before(Member, "_joined", lambda peer: note("joined", peer.number))
+    start = Service.start
+
+    def ready(self: Service) -> None:
+        start(self)
+        note("ready")
+
+    Service.start = ready  # type: ignore[method-assign]
     app(["--config", str(folder / "node.toml")])
 
 
@@ -232,6 +240,9 @@ class Scene:
     """The node that asks, *busy*, and its two peers; a context manager that leaves no process."""
 
     def __init__(self, folder: Path, lan: Lan) -> None:
+        from edgesdk.cluster.authority import Authority
+        from edgesdk.testing.models import onnx_cnn
+
         (folder / "tiny.onnx").write_bytes(onnx_cnn(dtype="uint8"))
         (folder / "tiny.toml").write_text(CARD)
         authority = Authority.create(folder / "operator", "events")
@@ -258,13 +269,16 @@ class Scene:
         for _ in range(times):
             self.busy.stop()
             self.busy.start()
+            ready_ns = self.busy.await_event("ready")[-1]
             for name, what in (
+                ("models loaded, cameras started", "ready"),
                 ("first peer", "joined"),
                 ("first frame", "frame"),
                 ("first result of a peer", "finished"),
             ):
-                event = self.busy.await_event(what)
-                found[name].append((event[-1] - self.busy.began_ns) / 1e6)
+                at_ns = self.busy.await_event(what)[-1]
+                found[name].append((at_ns - self.busy.began_ns) / 1e6)
+            found["the same, once cameras are started"].append((at_ns - ready_ns) / 1e6)
         return found
 
     def kills(self, times: int) -> tuple[Times, Times]:
@@ -329,7 +343,7 @@ class Scene:
 def replanned(events: Sequence[Event], group: int, at: int) -> tuple[int, int] | None:
     """When *group*, which a peer had at *at*, was taken back, and when something else was decided
     for it; None: its result was on the way."""
-    mine = [e for e in events if e[-1] > at and e[0] not in ("joined", "frame") and e[1] == group]
+    mine = [e for e in events if e[-1] > at and e[0] not in NEWS and e[1] == group]
     if not mine:
         raise SystemExit(f"group {group} was forgotten")
     if mine[0][0] == "finished":
@@ -356,6 +370,8 @@ def main() -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Times]:
+    from edgesdk.testing.lan import Lan
+
     with Lan(3) as lan, Scene(folder, lan) as scene:
         found = {"start": scene.starts(options.starts)}
         found["kill"], found["return"] = scene.kills(options.kills)

@@ -60,6 +60,8 @@ _REFRESH_NS = 500_000_000
 # From this utilisation on groups may soon have to go elsewhere, and opening a session takes longer
 # than a promise waits for its data.
 _BUSY = 0.5
+# With so many peers sessions are open before that, for the first group of a spike.
+_AT_HAND = 4
 
 
 class Member:
@@ -354,11 +356,11 @@ class Member:
 
     def _prepare(self, numbers: Iterable[int]) -> None:
         """Opens sessions with those of *numbers* that may soon be needed."""
-        if self.local.utilisation() > _BUSY:
-            for number in numbers:
-                peer = self._peers.get(number)
-                if peer is not None:
-                    self.data.prepare(peer)
+        busy = self.local.utilisation() > _BUSY
+        for number in numbers:
+            peer = self._peers.get(number)
+            if peer is not None and (busy or len(self.data.sessions()) < _AT_HAND):
+                self.data.prepare(peer)
 
     def _left(self, peer: Peer, reason: str) -> None:
         log.info("%s left: %s", peer.node_id, reason)
