@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from edgesdk.balance.messages import Offer
+from edgesdk.cluster import zenoh_sessions
 from edgesdk.cluster.identity import Identity
 from edgesdk.models import load_card
 from tests.cluster.agents import Agent, Cluster, eventually, ledger_closes
@@ -226,6 +227,25 @@ def test_hostile_messages_of_a_member_are_refused_and_change_nothing(
     assert busy.process.poll() is None
     assert goodput(during(busy, 2)) > 0.8
     check_ledgers(cluster)
+
+
+def test_a_removed_members_sessions_end_when_the_list_arrives(
+    cluster: Cluster, busy: Agent, cards: Any
+) -> None:
+    thief = Identity.load(cluster.authority.add("thief").bundle)
+    with Impostor(thief, model_of(cards), [busy.address]):
+        eventually(lambda: "thief" in busy.peers(), "the thief joins")
+        session = zenoh_sessions.open_session(thief, busy.host, busy.port + 1)
+        try:
+            (link,) = session.info.links()
+            cluster.authority.remove("thief")
+            cluster.agents["one"].ask("revoke", cluster.authority.revoked_der)
+            eventually(lambda: "thief" not in busy.peers(), "it is no peer", 3)
+            # zenoh connects again by itself, which on loopback no filter of addresses prevents.
+            eventually(lambda: link.src not in [x.src for x in session.info.links()], "its end", 1)
+        finally:
+            zenoh_sessions.close(session)
+    assert goodput(during(busy, 1)) > 0.8
 
 
 def test_a_newer_version_may_say_more(cluster: Cluster, cards: Any) -> None:
