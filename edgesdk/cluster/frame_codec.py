@@ -11,6 +11,8 @@ import importlib
 import os
 import re
 import struct
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -45,6 +47,11 @@ at 90 one of two lost 0.010. Higher qualities cost half as many bytes again and 
 
 _SMALL = 32 << 10
 MAX_DECODED_BYTES = 64 << 20
+
+# Decoded pictures whose memory is kept: two groups of four for a detector.
+_ROOMS_BYTES = 3 << 20
+_rooms: list[NDArray[np.uint8]] = []
+_rooms_lock = threading.Lock()
 
 _HELPERS = min(3, len(os.sched_getaffinity(0)) - 1)
 
@@ -130,7 +137,8 @@ def encode_pictures(
 def decode_parts(
     parts: Sequence[bytes | memoryview], header: GroupHeader
 ) -> list[NDArray[np.uint8]]:
-    """The pictures that *header* announces, each the caller's own. Thread-safe.
+    """The pictures that *header* announces, each the caller's own until the last reference to it is
+    gone; then its memory is used again. Thread-safe.
 
     Sizes are compared with the header's, from the first bytes of each part, before a decoder sees
     any of it; only baseline JPEG is taken, since a progressive one of few bytes may keep a decoder
@@ -233,10 +241,29 @@ def _shape_of(picture: Picture) -> tuple[int, ...]:
     return (*plane, picture.channels) if picture.channels else plane
 
 
+def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Memory for a picture. Of a group's size it is given back to the kernel as soon as it is free,
+    and to touch it for the first time again costs as much as a fifth of decoding into it."""
+    with _rooms_lock:
+        for i, room in enumerate(_rooms):
+            # 3: the list's reference, the loop's and the argument of getrefcount itself
+            if room.shape == shape and sys.getrefcount(room) == 3:
+                _rooms.append(_rooms.pop(i))
+                return room
+        fresh = np.empty(shape, np.uint8)
+        if fresh.nbytes <= _ROOMS_BYTES // MAX_PICTURES:
+            _rooms.append(fresh)
+            while sum(room.nbytes for room in _rooms) > _ROOMS_BYTES:
+                _rooms.pop(0)
+        return fresh
+
+
 def _raw(part: bytes | memoryview, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if len(part) != int(np.prod(shape)):
         raise WireError(f"{len(part)} bytes for a raw picture {shape}")
-    return np.array(np.frombuffer(part, np.uint8).reshape(shape))
+    pixels = _room(shape)
+    np.copyto(pixels, np.frombuffer(part, np.uint8).reshape(shape))
+    return pixels
 
 
 def _encoded(pixels: NDArray[np.uint8], jpeg: _Jpeg) -> bytes:
@@ -286,11 +313,12 @@ def _decoded(part: bytes | memoryview, shape: tuple[int, ...], jpeg: _Jpeg) -> N
     try:
         if library is not None:
             pixels = library.decode_jpeg(
-                bytes(part),
+                part,
                 colorspace=jpeg.order if wanted == 3 else "GRAY",
                 fastdct=False,
                 fastupsample=False,
                 strict=True,
+                buffer=_room((height, width, wanted)),
             )
         else:
             pixels = _decoded_by_opencv(part, wanted, jpeg)
