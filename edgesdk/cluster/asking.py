@@ -12,16 +12,20 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgesdk.balance import CancelDelivery, Deliver, Drop, Group, Reach, Run
 from edgesdk.cluster import payload
 from edgesdk.cluster.data import DataPlane, Delivery, Failure, Reply
+from edgesdk.cluster.forms import form_of
+from edgesdk.cluster.groups import MAX_GROUP_BYTES
 from edgesdk.cluster.local import NodeLocal, execution_key, model_key
 from edgesdk.cluster.workbench import Haste, Workbench
 from edgesdk.errors import PeerFailed, WireError
 from edgesdk.runtime.request import Outcome, Request
+from edgesdk.runtime.runnable import Asked
 
 if TYPE_CHECKING:
     from edgesdk.cluster.control import Peer
@@ -54,7 +58,7 @@ class _Asked:
     requests: Sequence[Request]
     items: Sequence[int]
     exact: bool
-    small: list[payload.Travelling] | None = None
+    small: list[Any] | None = None
     sought: bool = False  # not decided at once: peers were asked
     wanted: Deliver | None = None
     delivery: Delivery | None = None
@@ -105,6 +109,7 @@ class Asking:
         # Lately: the share of all groups that went to a peer, and of those that sought one.
         self._leaving, self._found = 0.0, 1.0
         self._sizes: dict[tuple[int, bool], float] = {}
+        self._homebound: set[int] = set()  # of which something was met that cannot travel
 
     def open(self) -> int:
         """Groups that have not ended, as far as the balancer knows."""
@@ -115,10 +120,14 @@ class Asking:
         first = requests[0]
         terms = first.terms
         assert terms is not None
-        key = model_key(first.model.card.digest)
+        key = model_key(first.model.digest)
         counts = [len(request.pictures) for request in requests]
         items = sum(counts)
         variant = self._local.variant_of(first.model) if terms.exact else 0
+        size = items * self._size(key, first, terms.exact)
+        # Who does not know what it would have made itself cannot ask others for the same.
+        stays = terms.exact and not variant
+        stays = stays or not first.model.travels or key in self._homebound or size > MAX_GROUP_BYTES
         with self._lock:
             number = self._next
             self._next += 1
@@ -129,11 +138,10 @@ class Asking:
                 items=items,
                 captured_ns=min(r.captured_ns for r in requests) or time.monotonic_ns(),
                 deadline_ns=min(r.deadline_ns for r in requests),
-                payload_bytes=int(items * self._size(key, first, terms.exact)),
+                payload_bytes=0 if stays else int(size),
                 app=zlib.crc32(terms.app.encode()),
                 weight=terms.weight,
-                # Who does not know what it would have made itself cannot ask others for the same.
-                reach=Reach.NODE if terms.exact and not variant else _REACH[terms.reach],
+                reach=Reach.NODE if stays else _REACH[terms.reach],
             )
             self._asked[number] = _Asked(group, requests, counts, terms.exact)
         return group
@@ -154,7 +162,7 @@ class Asking:
 
         def code() -> None:
             if request.pictures:
-                payload.code(_shrunk(request), request.model.codec, exact=terms.exact)
+                _code(request.model, _shrunk(request), exact=terms.exact)
 
         self._bench.do(Haste.SHRINK, lambda: _shrunk(request))
         if self._leaving > _LIKELY and terms.reach != "node":
@@ -228,15 +236,14 @@ class Asking:
     def _shrink_soon(self, asked: _Asked) -> None:
         self._bench.do(Haste.SHRINK, lambda: self._shrink(asked))
 
-    def _shrink(self, asked: _Asked) -> list[payload.Travelling]:
+    def _shrink(self, asked: _Asked) -> list[Any]:
         if asked.small is None:
             asked.small = [small for request in asked.requests for small in _shrunk(request)]
         return asked.small
 
     def _code(self, asked: _Asked) -> None:
         if asked.group.id in self._asked:
-            codec = asked.requests[0].model.codec
-            payload.code(self._shrink(asked), codec, exact=asked.exact)
+            _code(asked.requests[0].model, self._shrink(asked), exact=asked.exact)
 
     def _send(self, asked: _Asked, action: Deliver) -> None:
         group = asked.group
@@ -247,9 +254,14 @@ class Asking:
             self._verdicts.failed(group.id, "unreachable")
             return
         first = asked.requests[0]
-        header, parts = payload.encode(
-            group, self._shrink(asked), first.model.codec, first.options, exact=asked.exact
-        )
+        try:
+            header, parts = form_of(first.model).encode(
+                group, self._shrink(asked), first.options, exact=asked.exact
+            )
+        except WireError as error:
+            self._stays(asked, str(error))
+            self._verdicts.failed(group.id, "unsendable")
+            return
         size = sum(map(len, parts))
         self._learn(group, asked.exact, size)
         left_ns = group.deadline_ns - time.monotonic_ns()
@@ -293,7 +305,9 @@ class Asking:
             return
         if current:
             asked.wanted = asked.delivery = None
-            if outcome.reason == "failed":
+            if outcome.reason == "unsendable":
+                self._stays(asked, outcome.message)
+            if outcome.reason in ("failed", "unsendable"):
                 peer = self._peer(action.peer)
                 name = str(action.peer) if peer is None else peer.node_id
                 asked.blame = PeerFailed(outcome.message, node=name)
@@ -303,10 +317,17 @@ class Asking:
         if outcome.reason == "malformed":
             self._verdicts.misbehaved(action.peer, f"an answer to a group: {outcome.message}")
 
+    def _stays(self, asked: _Asked, why: str) -> None:
+        """Something of what is asked cannot travel: from here on it runs at home."""
+        log.warning("%s runs on this node only: %s", asked.requests[0].model.name, why)
+        self._homebound.add(asked.group.model)
+
     def _size(self, key: int, request: Request, exact: bool) -> float:
         """Bytes that a picture will have on the wire, as they came out lately."""
         found = self._sizes.get((key, exact))
-        return payload.expected_bytes(request.model.codec, exact=exact) if found is None else found
+        if found is None:
+            found = form_of(request.model).expected_bytes(request.pictures[0], exact=exact)
+        return found
 
     def _learn(self, group: Group, exact: bool, size: int) -> None:
         each = size / group.items
@@ -315,12 +336,15 @@ class Asking:
         )
 
 
-def _shrunk(request: Request) -> list[payload.Travelling]:
+def _code(model: Asked, small: Sequence[Any], *, exact: bool) -> None:
+    """Ahead of time: what cannot travel is told once it is to be sent."""
+    with suppress(WireError):
+        form_of(model).code(small, exact=exact)
+
+
+def _shrunk(request: Request) -> list[Any]:
     """The pictures of *request*, which keeps them so if it has not been run meanwhile."""
-    pictures = list(request.pictures)
-    if all(isinstance(picture, payload.Travelling) for picture in pictures):
-        return pictures  # type: ignore[return-value]
-    made = [payload.Travelling(*small) for small in request.model.codec.shrink(pictures)]
+    made = form_of(request.model).small(list(request.pictures))
     if request.pictures:
         request.pictures = made
     return made

@@ -28,6 +28,7 @@ Reason = Literal[
     "token",  # the peer knows of no such accept
     "late",  # the peer dropped it: its time was up
     "failed",  # the peer could not run it
+    "unsendable",  # the peer ran it, and its values cannot travel
     "malformed",  # the peer could not read it, or its answer cannot be read
     "closed",  # this data plane, or the peer's, is closing
 ]

@@ -56,7 +56,7 @@ class Deliverer:
         """See :meth:`edgesdk.cluster.data.DataPlane.deliver`."""
         if len(token) != TOKEN_BYTES:
             raise ValueError(f"a token has {TOKEN_BYTES} bytes, not {len(token)}")
-        if [len(part) for part in parts] != [picture.size for picture in header.pictures]:
+        if [len(part) for part in parts] != header.sizes:
             raise ValueError("the parts are not as long as the header says")
         size = sum(map(len, parts))
         with self._lock:

@@ -17,6 +17,7 @@ import msgspec
 from edgesdk.errors import WireError
 
 __all__ = [
+    "MAX_ARGUMENTS_BYTES",
     "MAX_GROUP_BYTES",
     "MAX_HEADER_BYTES",
     "MAX_PICTURES",
@@ -42,6 +43,7 @@ MAX_PICTURES = 32
 MAX_SIDE = 1 << 14
 MAX_HEADER_BYTES = 8 << 10
 MAX_GROUP_BYTES = 12 << 20
+MAX_ARGUMENTS_BYTES = 1 << 20
 MAX_REPLY_BYTES = 8 << 20
 _MAX_REFUSAL_BYTES = 4 << 10
 
@@ -67,17 +69,26 @@ class Picture(msgspec.Struct, frozen=True, array_like=True):
 class GroupHeader(msgspec.Struct, frozen=True, array_like=True):
     """What a frame group is: the origin's id of it, for which model, and how it is coded.
 
-    *model* is the card's key, *variant* 0 or the execution key that is asked for (both u64);
+    *model* is the card's key, or an own operator's; *variant* 0 or the execution key that is asked
+    for (all u64);
     *codec* as :mod:`edgesdk.cluster.frame_codec` names it. *reading* says how results find back to
     the frames (:func:`edgesdk.models.wire.pack_reading`); the data plane does not look into it.
+    A call of an own operator has *arguments* bytes behind its pictures, of which it may have none.
     """
 
     group: Annotated[int, msgspec.Meta(ge=0)]
     model: Annotated[int, msgspec.Meta(ge=0)]
     variant: Annotated[int, msgspec.Meta(ge=0)]
     codec: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-    pictures: Annotated[tuple[Picture, ...], msgspec.Meta(min_length=1, max_length=MAX_PICTURES)]
+    pictures: Annotated[tuple[Picture, ...], msgspec.Meta(max_length=MAX_PICTURES)]
     reading: Annotated[bytes, msgspec.Meta(max_length=4 << 10)] = b""
+    arguments: Annotated[int, msgspec.Meta(ge=0, le=MAX_ARGUMENTS_BYTES)] = 0
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of each part."""
+        sizes = [picture.size for picture in self.pictures]
+        return [*sizes, self.arguments] if self.arguments else sizes
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -138,8 +149,8 @@ def unpack_envelope(data: bytes, payload_bytes: int) -> Envelope:
     envelope = _decoded(_envelopes, data, MAX_HEADER_BYTES, "a group's header")
     if envelope.version != VERSION:
         raise WireError(f"a group's header of version {envelope.version}; this node reads 1")
-    said = sum(picture.size for picture in envelope.header.pictures)
-    if said != payload_bytes:
+    said = sum(envelope.header.sizes)
+    if not said or said != payload_bytes:
         raise WireError(f"a group of {payload_bytes} bytes whose pictures add up to {said}")
     return envelope
 
@@ -167,12 +178,12 @@ def unpack_refusal(data: bytes) -> Refusal:
     return msgspec.structs.replace(found, message=words)
 
 
-def split(payload: bytes, pictures: Sequence[Picture]) -> list[memoryview]:
-    """*payload* as one view a picture; it was checked against their sizes before."""
+def split(payload: bytes, sizes: Sequence[int]) -> list[memoryview]:
+    """*payload* as one view a part; it was checked against their *sizes* before."""
     parts, at, whole = [], 0, memoryview(payload)
-    for picture in pictures:
-        parts.append(whole[at : at + picture.size])
-        at += picture.size
+    for size in sizes:
+        parts.append(whole[at : at + size])
+        at += size
     return parts
 
 

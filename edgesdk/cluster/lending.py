@@ -178,10 +178,8 @@ class Lending:
         return emulated is None or name in emulated.models
 
     def _held(self) -> bytes:
-        loaded = [(key, self._local.loaded(key)) for key in self._local.residents()]
-        return _encoder.encode(
-            [_Held(k.to_bytes(8, "big"), m.card.name[:128]) for k, m in loaded if m is not None]
-        )
+        held = [(key, self._local.name(key)) for key in self._local.residents()]
+        return _encoder.encode([_Held(k.to_bytes(8, "big"), n[:128]) for k, n in held if n])
 
 
 def _read(body: Any) -> list[_Held]:

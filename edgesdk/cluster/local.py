@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from edgesdk import balance
+from edgesdk.runtime.sessions import KnownModel
 
 if TYPE_CHECKING:
     from edgesdk.runtime.execution import Execution
     from edgesdk.runtime.executor import Executor
     from edgesdk.runtime.executor import Promise as Place
-    from edgesdk.runtime.sessions import KnownModel, LoadedModel
+    from edgesdk.runtime.runnable import Asked, Runnable
 
 __all__ = ["Loads", "NodeLocal", "execution_key", "model_key"]
 
 _EIGHT = 16  # hex digits of 8 bytes
+_ACCELERATOR = 0
 
 
-def model_key(card_digest: str) -> int:
-    """The u64 by which nodes speak of a card: the first 8 bytes of its digest."""
-    return int(card_digest.removeprefix("sha256:")[:_EIGHT], 16)
+def model_key(digest: str) -> int:
+    """The u64 by which nodes speak of a card or an own operator: the first 8 bytes of its digest,
+    or of its id."""
+    return int(digest.removeprefix("sha256:")[:_EIGHT], 16)
 
 
 def execution_key(execution: Execution) -> int:
@@ -59,77 +63,92 @@ class Loads:
         return costs[-1] * items // len(costs)
 
 
-class NodeLocal(balance.Local):
-    """Thread-safe. *executors* gives those of the node now; *loads* knows what is not loaded."""
+class _Here(NamedTuple):
+    """A model that is loaded, or an operator of the user's own; *lane* as the balancer has it."""
 
-    def __init__(self, executors: Callable[[], Iterable[Executor]], loads: Loads) -> None:
-        self._executors = executors
+    executor: Executor
+    model: Runnable
+    variant: int
+    lane: int
+
+
+class NodeLocal(balance.Local):
+    """Thread-safe. *executors* gives those of the node's accelerators now, *own* those of its
+    applications' own operators; *loads* knows what is not loaded."""
+
+    def __init__(
+        self,
+        executors: Callable[[], Iterable[Executor]],
+        loads: Loads,
+        own: Callable[[], Iterable[Executor]] = tuple,
+    ) -> None:
+        self._accelerators = executors
+        self._own = own
         self._loads = loads
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._promises: dict[int, tuple[Executor, Place]] = {}
-        self._models: dict[int, tuple[Executor, LoadedModel, int]] = {}
+        self._models: dict[int, _Here] = {}
         self._variants: dict[int, int] = {}
         self._presumed: dict[int, int] = {}  # of models that never were here
 
     def refresh(self) -> bool:
-        """Sees which models the executors have now; whether they are others than before."""
-        found: dict[int, tuple[Executor, LoadedModel, int]] = {}
-        for executor in self._executors():
+        """Sees what the executors can run now; whether that is other than before."""
+        found: dict[int, _Here] = {}
+        lanes = [(executor, _ACCELERATOR) for executor in self._accelerators()]
+        lanes += [(own, zlib.crc32(own.device.encode()) or 1) for own in self._own()]
+        for executor, lane in lanes:
             for model in executor.models():
-                key = model_key(model.card.digest)
+                key = model_key(model.digest)
                 if key not in found:
                     known = self._models.get(key)
-                    same = known is not None and known[1] is model
-                    found[key] = (
-                        executor,
-                        model,
-                        known[2]
-                        if known is not None and same
-                        else execution_key(model.execution()),
-                    )
+                    same = known is not None and known.model is model
+                    variant = known.variant if known and same else execution_key(model.execution())
+                    found[key] = _Here(executor, model, variant, lane)
         changed = self._models.keys() != found.keys()
         if changed:
             self._presumed = {}
         self._models = found
-        self._variants.update((key, variant) for key, (_, _, variant) in found.items())
+        self._variants.update((key, here.variant) for key, here in found.items())
         return changed
 
-    def variant_of(self, model: KnownModel) -> int:
+    def variant_of(self, model: Asked) -> int:
         """The execution key that *model* has here, had when it was here, or would have: of its one
         file in the one runtime that all models here are in. 0 where that cannot be told."""
-        key = model_key(model.card.digest)
+        key = model_key(model.digest)
         found = self._variants.get(key) or self._presumed.get(key)
         if found is None:
             found = self._presumed[key] = self._presume(model)
         return found
 
-    def _presume(self, model: KnownModel) -> int:
+    def _presume(self, model: Asked) -> int:
+        if not isinstance(model, KnownModel):
+            return 0
         here = {
-            replace(loaded.execution(), model="", node="") for _, loaded, _ in self._models.values()
+            replace(at.model.execution(), model="", node="")
+            for at in list(self._models.values())
+            if at.lane == _ACCELERATOR
         }
         files = sum(map(model.card.is_present, model.card.variants))
         if len(here) != 1 or files != 1 or not model.fingerprint:
             return 0
         return execution_key(replace(here.pop(), model=model.fingerprint))
 
-    def loaded(self, model: int) -> LoadedModel | None:
-        """The session of *model*, if it has one."""
+    def name(self, model: int) -> str:
+        """Of a resident or installed *model*; empty if it is neither."""
         found = self._models.get(model)
-        return None if found is None else found[1]
+        return "" if found is None else found.model.name
 
-    def executor_of(self, model: KnownModel) -> Executor | None:
+    def executor_of(self, model: Asked) -> Executor | None:
         """Where *model*, or another session of its card, is loaded."""
-        found = self._models.get(model_key(model.card.digest))
-        return None if found is None else found[0]
+        found = self._models.get(model_key(model.digest))
+        return None if found is None else found.executor
 
-    def idle(self) -> bool:
-        """Whether nothing waits for its turn here."""
-        return not any(executor.waiting() for executor in self._executors())
-
-    def names(self) -> list[str]:
-        """Names of the resident models' cards."""
-        return sorted(model.card.name for _, model, _ in self._models.values())
+    def idle(self, model: Asked) -> bool:
+        """Whether nothing waits for its turn where *model* would run."""
+        executor = self.executor_of(model)
+        where = self._accelerators() if executor is None else (executor,)
+        return not any(executor.waiting() for executor in where)
 
     def take(self, promise: balance.Promise) -> tuple[Executor, Place] | None:
         """What *promise* stands for, to be claimed there; once."""
@@ -142,9 +161,8 @@ class NodeLocal(balance.Local):
         found = self._models.get(model)
         if found is None:
             return None
-        executor, loaded, _ = found
-        return executor.quote(
-            loaded, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+        return found.executor.quote(
+            found.model, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
         )
 
     def reserve(
@@ -153,15 +171,14 @@ class NodeLocal(balance.Local):
         found = self._models.get(model)
         if found is None:
             return None
-        executor, loaded, _ = found
-        promise = executor.reserve(
-            loaded, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
+        promise = found.executor.reserve(
+            found.model, items, release_ns=release_ns, deadline_ns=deadline_ns, now_ns=now_ns
         )
         if promise is None:
             return None
         with self._lock:
             number = next(self._numbers)
-            self._promises[number] = executor, promise
+            self._promises[number] = found.executor, promise
         return balance.Promise(number, promise.ends_ns)
 
     def cancel(self, promise: balance.Promise) -> None:
@@ -172,20 +189,30 @@ class NodeLocal(balance.Local):
 
     def cost_ns(self, model: int, items: int) -> int:
         found = self._models.get(model)
-        return 0 if found is None else found[0].cost_ns(found[1], items)
+        return 0 if found is None else found.executor.cost_ns(found.model, items)
 
     def residents(self) -> Sequence[int]:
-        return list(self._models)
+        return [key for key, at in self._models.items() if at.lane == _ACCELERATOR]
+
+    def installed(self) -> Sequence[int]:
+        return [key for key, at in self._models.items() if at.lane != _ACCELERATOR]
+
+    def lane(self, model: int) -> int:
+        found = self._models.get(model)
+        return _ACCELERATOR if found is None else found.lane
 
     def variant(self, model: int) -> int:
         found = self._models.get(model)
-        return 0 if found is None else found[2]
+        return 0 if found is None else found.variant
 
     def backlog_ns(self, now_ns: int) -> int:
         return max((executor.backlog_ns(now_ns) for executor in self._executors()), default=0)
 
     def utilisation(self) -> float:
         return max((executor.utilisation() for executor in self._executors()), default=0.0)
+
+    def _executors(self) -> list[Executor]:
+        return [*self._accelerators(), *self._own()]
 
     def ready_ns(self, model: int) -> int | None:
         return self._loads.ready_ns.get(model)

@@ -101,7 +101,11 @@ class Member:
     def attach(self, node: Node) -> None:
         """Starts to take part: see the Placer. Raises EdgeError where it cannot listen."""
         self.node = node
-        self.local = NodeLocal(lambda: node.wiring.executors.values(), self.loads)
+        self.local = NodeLocal(
+            lambda: node.wiring.executors.values(),
+            self.loads,
+            lambda: node.workshop.installed.executors.values(),
+        )
         self.local.refresh()
         self.loader = Loader(node, self.loads, self._look_at_models)
         self.lending = Lending(
@@ -121,7 +125,7 @@ class Member:
             rng=random.SystemRandom(),
         )
         self.gathering = Gathering(
-            lambda request, items: self.local.cost_ns(model_key(request.model.card.digest), items)
+            lambda request, items: self.local.cost_ns(model_key(request.model.digest), items)
         )
         self.serving = Serving(
             self.local, node.name, claimed=self._claim, who=lambda number: self._name(number)
@@ -189,7 +193,7 @@ class Member:
             return
         now = time.monotonic_ns()
         with self._lock:
-            groups = self.gathering.add(request, now, idle=self.local.idle())
+            groups = self.gathering.add(request, now, idle=self.local.idle(request.model))
             held = not any(request in group for group in groups)
             wake = held and self._is_earlier(self.gathering.next_ns)
         for requests in groups:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from edgesdk.cluster.data import Arrival, Reply
     from edgesdk.models.codec import Codec
 
-__all__ = ["Travelling", "code", "decode", "encode", "expected_bytes", "pack", "unpack"]
+__all__ = [
+    "Travelling",
+    "code",
+    "decode",
+    "encode",
+    "expected_bytes",
+    "expected_size",
+    "pack",
+    "unpack",
+]
 
 _Time = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
@@ -51,9 +60,13 @@ _COMPRESSED = 0.21
 
 def expected_bytes(codec: Codec, *, exact: bool) -> float:
     """What one picture for *codec* will take on the wire, before one was sent."""
+    return expected_size(codec.picture_bytes, exact=exact)
+
+
+def expected_size(raw: int, *, exact: bool) -> float:
+    """The same of a picture of *raw* bytes."""
     from edgesdk.cluster import frame_codec
 
-    raw = codec.picture_bytes
     return raw if frame_codec.codec_for(raw, exact=exact) == frame_codec.RAW else raw * _COMPRESSED
 
 

@@ -36,7 +36,7 @@ _PROBE_SECONDS = 1.0
 _SHORTEST_PROBE_SECONDS = 0.25  # a call in a hurry must not give the peer up for others
 # After a failed attempt others fail with its cause, so that a dead peer costs one attempt a period.
 _RETRY_NS = 100_000_000
-_PEERS = {"busy", "token", "late", "failed", "malformed", "closed"}
+_PEERS = {"busy", "token", "late", "failed", "unsendable", "malformed", "closed"}
 
 
 class PeerLink:

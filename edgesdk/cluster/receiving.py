@@ -135,7 +135,7 @@ class Arrival:
                 return False
             payload = self._query.payload
             assert payload is not None
-            self.parts = split(payload.to_bytes(), self.header.pictures)
+            self.parts = split(payload.to_bytes(), self.header.sizes)
             return True
 
     def _give_up(self, reason: str) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from edgesdk.balance import Promise
 from edgesdk.cluster import payload
+from edgesdk.cluster.forms import form_of
 from edgesdk.cluster.local import NodeLocal, model_key
 from edgesdk.errors import EdgeError
 from edgesdk.runtime.request import Outcome, Request
 
 if TYPE_CHECKING:
     from edgesdk.cluster.data import Arrival
-    from edgesdk.runtime.sessions import LoadedModel
+    from edgesdk.runtime.runnable import Runnable
 
 __all__ = ["Serving"]
 
@@ -74,10 +75,10 @@ class Serving:
         elif not executor.claim([request], place):
             self._refuse(arrival, "late")
 
-    def _request(self, arrival: Arrival, model: LoadedModel) -> Request:
-        if arrival.header.model != model_key(model.card.digest):
+    def _request(self, arrival: Arrival, model: Runnable) -> Request:
+        if arrival.header.model != model_key(model.digest):
             raise EdgeError("pictures for another model than was offered")
-        pictures, options = payload.decode(arrival, model.codec)
+        pictures, options = form_of(model).decode(arrival)
 
         def done(outcome: Outcome) -> None:
             self._answer(arrival, model, outcome)
@@ -95,22 +96,22 @@ class Serving:
             exact=arrival.header.variant != 0,
         )
 
-    def _answer(self, arrival: Arrival, model: LoadedModel, outcome: Outcome) -> None:
+    def _answer(self, arrival: Arrival, model: Runnable, outcome: Outcome) -> None:
         """On a thread of the executor."""
         if outcome.values is not None:
             try:
                 codec = arrival.header.codec
                 body, made = payload.pack(outcome, model.execution(self._node), codec)
             except EdgeError as error:
-                self._refuse(arrival, "failed", str(error))
+                self._refuse(arrival, "unsendable", str(error))
                 return
             if arrival.reply(body, made):
                 self.counts.returned += 1
             else:
                 self.counts.refused += 1
         elif outcome.error is not None:
-            spec, broken = model.spec, outcome.error
-            where = f"{spec.backend}:{spec.device}"
+            ran, broken = model.execution(), outcome.error
+            where = f"{ran.backend}:{ran.device}"
             self._refuse(arrival, "failed", f"{where}: {type(broken).__name__}: {broken}")
         else:
             self._refuse(arrival, "late", outcome.dropped or "")

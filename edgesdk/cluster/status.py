@@ -114,8 +114,9 @@ class LoadStatus(msgspec.Struct, frozen=True, kw_only=True):
 class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One member of a cluster, as it sees itself and its peers.
 
-    *residents*: names of the loaded models; *loading*: those on their way. *control_bytes* counts
-    datagrams both ways since the start, with the overhead of IP, UDP and DTLS. *goodput* is
+    *residents*: names of the loaded models; *loading*: those on their way; *operators*: names of
+    applications' own operators that can be run for any member that has the same. *control_bytes*
+    counts datagrams both ways since the start, with the overhead of IP, UDP and DTLS. *goodput* is
     ok / (passed - open); None where nothing has ended.
     """
 
@@ -133,6 +134,7 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     load: LoadStatus = LoadStatus()
     machine: MachineStatus | None = None
     residents: list[str] = []
+    operators: list[str] = []
     loading: list[str] = []
     groups: GroupCounts = GroupCounts()
     streams: list[StreamStatus] = []

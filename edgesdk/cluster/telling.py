@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgesdk import __version__
@@ -53,7 +54,8 @@ def status_of(member: Member) -> MemberStatus:
             backlog_ms=round(member.local.backlog_ns(now) / 1e6, 1),
         ),
         machine=_machine(node),
-        residents=member.local.names(),
+        residents=_names(member, member.local.residents()),
+        operators=_names(member, member.local.installed()),
         loading=member.loads.names(),
         groups=_groups(member),
         streams=streams,
@@ -66,6 +68,10 @@ def status_of(member: Member) -> MemberStatus:
 
 
 _REFUSED = ("garbage", "oversized", "unknown", "discarded", "malformed", "early", "limited")
+
+
+def _names(member: Member, models: Sequence[int]) -> list[str]:
+    return sorted(name for name in map(member.local.name, models) if name)
 
 
 def _groups(member: Member) -> GroupCounts:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgesdk.errors import WireError
 from edgesdk.models.geometry import Geometry
+from edgesdk.models.wire_tree import MAX_TREE_BYTES, pack_tree, unpack_tree
 from edgesdk.values import (
     Classification,
     Detections,
@@ -34,18 +35,21 @@ __all__ = [
     "Value",
     "pack_reading",
     "pack_values",
+    "travels",
     "unpack_reading",
     "unpack_values",
 ]
 
 Value = Detections | Classification | Embedding | RawOutputs | Measurement
+"""What models give. Operators of the user's own give arrays and plain data too: :func:`travels`."""
 Options = tuple[tuple[str, Any], ...]
 
-MAX_VALUES_BYTES = 16 << 20
+MAX_VALUES_BYTES = 8 << 20  # what an answer holds
 MAX_PICTURES = 32  # as many as the scheduler has in a batch
 _MAX_ROWS = 1 << 16
 _MAX_DIMENSIONS = 8
 _MAX_SIDE = 1 << 20
+_MAX_OBJECTS = 256
 
 _Name = Annotated[str, msgspec.Meta(max_length=1024)]
 _Dtype = Literal["<f2", "<f4", "<f8", "|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8"]
@@ -87,14 +91,26 @@ class _Measurement(msgspec.Struct, frozen=True, array_like=True, tag="m"):
     fields: dict[str, Any]
 
 
-_Packed = _Detections | _Classification | _Embedding | _Raw | _Measurement
+_Known = _Detections | _Classification | _Embedding | _Raw | _Measurement
+
+
+class _Lone(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    array: _Array
+
+
+class _Plain(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    tree: Annotated[bytes, msgspec.Meta(max_length=MAX_TREE_BYTES)]
+    objects: Annotated[tuple[_Known | _Lone, ...], msgspec.Meta(max_length=_MAX_OBJECTS)] = ()
+
+
+_Packed = _Known | _Lone | _Plain
 _Values = Annotated[tuple[_Packed, ...], msgspec.Meta(max_length=MAX_PICTURES)]
 
 _encoder = msgspec.msgpack.Encoder()
 _values_decoder: msgspec.msgpack.Decoder[tuple[_Packed, ...]] = msgspec.msgpack.Decoder(_Values)
 
 
-def pack_values(values: Sequence[Value]) -> bytes:
+def pack_values(values: Sequence[Any]) -> bytes:
     """One value a picture, as bytes. Thread-safe.
 
     :raises WireError: a value is none that can travel, or all together are too large.
@@ -113,7 +129,7 @@ def pack_values(values: Sequence[Value]) -> bytes:
 
 def unpack_values(
     data: bytes | memoryview, *, expected: int, limit: int = MAX_VALUES_BYTES
-) -> list[Value]:
+) -> list[Any]:
     """What :func:`pack_values` packed; *expected* is how many values were asked for.
 
     :raises WireError: the bytes are not that.
@@ -129,23 +145,49 @@ def unpack_values(
         raise WireError(f"an answer that is none: {error}") from None
 
 
-def _packed(value: Value) -> _Packed:
+def travels(value: Any) -> bool:
+    """Whether *value* could go to another node."""
+    try:
+        pack_values([value])
+    except WireError:
+        return False
+    return True
+
+
+def _packed(value: Any) -> _Packed:
+    if type(value) in get_args(Value):  # of a class derived from one, something would be lost
+        return _packed_known(value)
+    if type(value) is np.ndarray:
+        return _Lone(_packed_array(value))
+    objects: list[_Known | _Lone] = []
+
+    def keep(found: Any) -> int:
+        alone = type(found) is np.ndarray
+        objects.append(_Lone(_packed_array(found)) if alone else _packed_known(found))
+        if len(objects) > _MAX_OBJECTS:
+            raise ValueError(f"more than {_MAX_OBJECTS} arrays and the like in one value")
+        return len(objects) - 1
+
+    return _Plain(pack_tree(value, keep), tuple(objects))
+
+
+def _packed_known(value: Any) -> _Known:
     if isinstance(value, Detections):
         index: dict[str, int] = {}
         rows = [index.setdefault(name, len(index)) for name in value.labels]
         return _Detections(
-            _bytes_of(value.boxes, "<f4"),
-            _bytes_of(value.scores, "<f4"),
-            _bytes_of(value.label_ids, "<i4"),
+            _bits_of(value.boxes, "<f4"),
+            _bits_of(value.scores, "<f4"),
+            _bits_of(value.label_ids, "<i4"),
             tuple(index),
             _bytes_of(np.asarray(rows, np.uint16), "<u2"),
-            None if value.track_ids is None else _bytes_of(value.track_ids, "<i8"),
+            None if value.track_ids is None else _bits_of(value.track_ids, "<i8"),
             {name: tuple(plain(column)) for name, column in value.attributes.items()},
         )
     if isinstance(value, Classification):
         return _Classification(value.label_ids, value.labels, value.scores)
     if isinstance(value, Embedding):
-        return _Embedding(_bytes_of(value.vector, "<f4"))
+        return _Embedding(_bits_of(value.vector, "<f4"))
     if isinstance(value, RawOutputs):
         return _Raw({name: _packed_array(array) for name, array in value.arrays.items()})
     if isinstance(value, Measurement):
@@ -153,7 +195,11 @@ def _packed(value: Value) -> _Packed:
     raise TypeError(f"{type(value).__name__} has no form on the wire")
 
 
-def _unpacked(packed: _Packed) -> Value:
+def _unpacked(packed: _Packed) -> Any:
+    if isinstance(packed, _Lone):
+        return _unpacked_array(packed.array)
+    if isinstance(packed, _Plain):
+        return unpack_tree(packed.tree, list(map(_unpacked, packed.objects)))
     if isinstance(packed, _Detections):
         return _detections(packed)
     if isinstance(packed, _Classification):
@@ -184,6 +230,13 @@ def _detections(packed: _Detections) -> Detections:
     return Detections(
         boxes.reshape(rows, 4), scores, label_ids, labels, track_ids, packed.attributes
     )
+
+
+def _bits_of(array: NDArray[Any], dtype: str) -> bytes:
+    """The bytes of an array that has *dtype*: converted, it would come back as another."""
+    if array.dtype != np.dtype(dtype):
+        raise TypeError(f"an array of {array.dtype} where {np.dtype(dtype)} belongs")
+    return _bytes_of(array, dtype)
 
 
 def _bytes_of(array: NDArray[Any], dtype: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 from edgesdk.capture import Source, parse_source
 from edgesdk.config import CameraConfig, Config
-from edgesdk.errors import CaptureError
+from edgesdk.errors import CaptureError, EdgeError
 from edgesdk.graph import Application, compile_applications
 from edgesdk.graph.plan import Card, Plan
 from edgesdk.runtime.applications import Placement, applications_of
 from edgesdk.runtime.changes import Changes
 
 __all__ = ["Blueprint", "Pairs", "changes", "draw"]
+
+log = logging.getLogger(__name__)
+
+_NO_CAMERA = "camera"
 
 Pairs = Mapping[tuple[str, str], int]
 """By application and camera, the number of the reconfiguration that began them."""
@@ -44,6 +49,21 @@ class Blueprint:
         """Raises GraphError."""
         pairs = [(p.application, camera) for p in self.placements for camera in p.cameras]
         return compile_applications(pairs, resolve, since)
+
+    def idle(self, resolve: Callable[[str], Card]) -> Plan:
+        """Applications that have no camera here, as if each had one: what they bring can be run
+        for other nodes all the same. Those that cannot be compiled here are left out."""
+        found: list[tuple[Application[Any], str]] = []
+        for placement in self.placements:
+            if not placement.cameras:
+                pair = placement.application, _NO_CAMERA
+                try:
+                    compile_applications([pair], resolve)
+                except EdgeError as error:
+                    log.info("%s is not installed: %s", placement.application.name, error)
+                else:
+                    found.append(pair)
+        return compile_applications(found, resolve)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

@@ -11,14 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
-from edgesdk.errors import EdgeError, UsageError
+from edgesdk.errors import Cancelled, EdgeError, UsageError
 from edgesdk.runtime.load import Load
 from edgesdk.runtime.parts import cut, sizes
 from edgesdk.runtime.promises import Promise, Promises
 from edgesdk.runtime.request import Outcome, Request, Times
-from edgesdk.runtime.sessions import KnownModel, LoadedModel
+from edgesdk.runtime.runnable import Runnable
 
 __all__ = ["Executor", "Outcome", "Promise", "Request", "Times"]
 
@@ -48,7 +49,7 @@ class Executor:
         self._scheduler = Scheduler(devices=lanes, max_models=_MODELS)
         self._wake = threading.Condition()
         self._requests: dict[int, tuple[Request, ...]] = {}
-        self._numbers: dict[KnownModel, int] = {}
+        self._numbers: dict[Runnable, int] = {}
         self._promises = Promises(self._scheduler)
         self._load = Load(lanes)
         self._next_job = 1
@@ -64,17 +65,17 @@ class Executor:
         with self._wake:
             return self._scheduler.add_app(weight)
 
-    def add_model(self, model: LoadedModel) -> int:
+    def add_model(self, model: Runnable) -> int:
         """Its number, for streams; a model that is known keeps the one it has."""
         with self._wake:
             if model not in self._numbers:
                 self._numbers[model] = self._scheduler.add_model(model.costs_ns)
             return self._numbers[model]
 
-    def models(self) -> list[LoadedModel]:
+    def models(self) -> list[Runnable]:
         """What it can run, in the order in which they came."""
         with self._wake:
-            return [model for model in self._numbers if isinstance(model, LoadedModel)]
+            return list(self._numbers)
 
     def add_stream(
         self, app: int, model: int, *, period_ns: int, deadline_ns: int, depth: int
@@ -148,7 +149,7 @@ class Executor:
             self._report(outcomes)
 
     def quote(
-        self, model: LoadedModel, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
+        self, model: Runnable, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
     ) -> int | None:
         """When such a group would end if :meth:`reserve` took it; None where it would not."""
         with self._wake:
@@ -160,7 +161,7 @@ class Executor:
             )
 
     def reserve(
-        self, model: LoadedModel, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
+        self, model: Runnable, items: int, *, release_ns: int, deadline_ns: int, now_ns: int
     ) -> Promise | None:
         """A place that holds if it is claimed by *release_ns*; None breaks nothing.
 
@@ -212,7 +213,7 @@ class Executor:
             self._report(outcomes)
         return True
 
-    def cost_ns(self, model: LoadedModel, items: int) -> int:
+    def cost_ns(self, model: Runnable, items: int) -> int:
         """The upper estimate of what *items* take, alone on the device; 0 if it has no *model*."""
         with self._wake:
             number = self._numbers.get(model)
@@ -225,7 +226,7 @@ class Executor:
         with self._wake:
             work = self._promises.work(now_ns)
             for requests in self._requests.values():
-                work[requests[0].model, sum(len(r.pictures) for r in requests)] += 1
+                work[_runnable(requests[0]), sum(len(r.pictures) for r in requests)] += 1
             total = self._load.running_ns(now_ns)
             for (model, items), times in work.items():
                 number = self._numbers.get(model)
@@ -260,6 +261,7 @@ class Executor:
         while (work := self._next(lane)) is not None:
             batch, requests = work
             wanted = [request for request in requests if not request.abandoned()]
+            settled = _runnable(requests[0]).settled
             outcomes = _run(wanted) if wanted else []
             left = [r for r in requests if r not in wanted]
             for request in requests:
@@ -269,7 +271,7 @@ class Executor:
             took = times.prepare + times.infer + times.decode
             with self._wake:
                 # What a smaller batch took says nothing about the cost of this one.
-                ok = not left and all(outcome.error is None for outcome in outcomes)
+                ok = settled and not left and all(o.error is None for o in outcomes)
                 outcomes += [Outcome(request, dropped="cancelled") for request in left]
                 now = time.monotonic_ns()
                 self._scheduler.done(batch.id, now, took_ns=took, ok=ok)
@@ -305,10 +307,10 @@ class Executor:
         return job
 
     def _submit_alone(self, request: Request) -> None:
-        digest, now = request.model.card.digest, time.monotonic_ns()
+        digest, now = request.model.digest, time.monotonic_ns()
         promise = None
         for model in self.models():
-            if model.card.digest == digest:
+            if model.digest == digest:
                 promise = self.reserve(
                     model,
                     len(request.pictures),
@@ -351,6 +353,11 @@ class Executor:
         return whole
 
 
+def _runnable(request: Request) -> Runnable:
+    """What a request asks for once it has its turn."""
+    return cast("Runnable", request.model)
+
+
 def _run(requests: Sequence[Request]) -> list[Outcome]:
     """One batch. Where it fails, each request alone: one bad frame must not fail its neighbours."""
     started = time.monotonic_ns()
@@ -359,6 +366,8 @@ def _run(requests: Sequence[Request]) -> list[Outcome]:
     except Exception as error:
         if len(requests) > 1:
             return [outcome for request in requests for outcome in _run([request])]
+        if isinstance(error, Cancelled):
+            return [Outcome(requests[0], dropped="shutdown")]
         if not isinstance(error, EdgeError):
             log.warning("inference failed", exc_info=True)
         took = time.monotonic_ns() - started
@@ -367,8 +376,7 @@ def _run(requests: Sequence[Request]) -> list[Outcome]:
 
 
 def _run_together(requests: Sequence[Request], started: int) -> list[Outcome]:
-    model = requests[0].model
-    assert isinstance(model, LoadedModel)
+    model = _runnable(requests[0])
     counts = [len(request.pictures) for request in requests]
     inputs, geometries = model.encode(
         [p for request in requests for p in request.pictures],

@@ -15,7 +15,6 @@ from typing import Any
 
 from edgesdk.errors import BackendError, EdgeError, PeerFailed
 from edgesdk.graph.frames import FrameInfo, FrameView
-from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance
 from edgesdk.runtime.executor import Outcome
 from edgesdk.runtime.ledger import End, State
@@ -23,7 +22,6 @@ from edgesdk.runtime.outlet import Outlet
 from edgesdk.runtime.program import CameraProgram, Stage, Wish
 from edgesdk.runtime.sequencer import Sequencer
 from edgesdk.runtime.services import Port, Services, StageClock
-from edgesdk.runtime.sessions import Picture
 from edgesdk.runtime.task import CropResults, Mark, Missing, Task, Wanted
 
 __all__ = ["CameraFlow", "Port", "Services", "StageClock"]
@@ -36,7 +34,8 @@ _FOREVER_NS = 1 << 62
 
 
 class CameraFlow:
-    """Runs one camera's program. *ports* has an entry for each inference stage.
+    """Runs one camera's program. *ports* has an entry for each stage that an executor runs: each
+    inference and, where other nodes may do it, each operator of the user's own without state.
 
     Under way it may :meth:`adopt` another program, with which it shares stages by their index.
     """
@@ -217,9 +216,10 @@ class CameraFlow:
             self._run_in_order(stage, time.monotonic_ns())
         elif missing:
             task.values[stage.index] = missing[0]
-        elif stage.planned.role == "inference":
+        elif stage.index in self._ports:
             self._infer(task, stage, inputs)
         elif stage.own:
+            task.made.append(stage.index)
             task.values[stage.index] = Mark.RUNNING
             self._call(task, stage, partial(stage.run, inputs, task.info))
         else:
@@ -232,8 +232,8 @@ class CameraFlow:
 
     def _infer(self, task: Task, stage: Stage, inputs: list[Any]) -> None:
         port = self._ports[stage.index]
-        pictures = stage.pictures(inputs)
-        task.inferred.append(stage.index)
+        pictures = stage.asks(inputs, task.info)
+        task.made.append(stage.index)
         if not pictures:
             task.values[stage.index] = []
             return
@@ -252,7 +252,7 @@ class CameraFlow:
         task: Task,
         stage: Stage,
         first: int,
-        pictures: Sequence[Picture | Shrunk],
+        pictures: Sequence[Any],
         deadline_ns: int,
     ) -> None:
         port = self._ports[stage.index]
@@ -381,7 +381,7 @@ class CameraFlow:
     def _made_by(self, task: Task, app: str) -> list[Provenance]:
         made_by: list[Provenance] = []
         for stage in task.stages:
-            if stage.index not in task.inferred or app not in stage.planned.applications:
+            if stage.index not in task.made or app not in stage.planned.applications:
                 continue
             gathered = task.crops.get(stage.index)
             elsewhere = gathered.elsewhere if gathered else []

@@ -217,6 +217,13 @@ class Node:
                 raise Cancelled("the node was stopped")
             yield
 
+    def install(self, blueprint: Blueprint, plan: Plan) -> frozenset[str]:
+        """Makes the users' operators of *blueprint*, whose plan is *plan*, able to run for any
+        camera of a cluster; their ids. For reconfigurations."""
+        if not self.placed:
+            return frozenset()
+        return self.workshop.installed.add([plan, blueprint.idle(self.registry.resolve)])
+
     def resume(self) -> None:
         """For reconfigurations, on the dispatcher: there may be cameras again."""
         self._finished.clear()
@@ -262,6 +269,7 @@ class Node:
         idle = True
         for executor in self.wiring.executors.values():
             idle = executor.stop(left(_EXECUTORS_S)) and idle
+        self.workshop.installed.stop()
         self.workshop.own_code.stop()
         if dispatcher is not None and stations is not None:
             dispatcher.post([stations.abandon])
@@ -400,6 +408,7 @@ class Node:
         assert self.stations is not None
         assert self.history is not None
         assert self.dispatcher is not None
+        self.install(self.blueprint, plan)
         turn = self.stations.prepare(self.blueprint, plan, None, self.history.sinks)
         self.connection = self.wiring.connect(plan, turn.programs.values(), models, self.blueprint)
         if self.workshop.placer is not None:

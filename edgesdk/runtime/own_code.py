@@ -16,7 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from edgesdk.runtime.executor import Outcome, Times
+from edgesdk.errors import Cancelled
+from edgesdk.runtime.request import Outcome, Times
 
 __all__ = ["OwnCode"]
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _WAITING = 32
 
 Call = tuple[Callable[[], Any], Callable[[Outcome], None]]
+"""What is called, and who is told what came of it, on the application's thread."""
 
 
 class _Calls(queue.Queue[Call | None]):
@@ -48,7 +50,7 @@ class OwnCode:
     def call(self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]) -> None:
         """Runs *function* on the thread of *app*; *done* is posted with its value or error."""
         try:
-            self._calls(app).put_nowait((function, done))
+            self._calls(app).put_nowait((function, self._posting(done)))
         except queue.Full:
             self._post([partial(done, Outcome(dropped="queue"))])
 
@@ -56,7 +58,22 @@ class OwnCode:
         self, app: str, function: Callable[[], Any], done: Callable[[Outcome], None]
     ) -> None:
         """The same between two of its calls, before all that wait; it is not one of them."""
-        self._calls(app).put_first((function, done))
+        self._calls(app).put_first((function, self._posting(done)))
+
+    def run(self, app: str, function: Callable[[], Any]) -> Any:
+        """What *function* gives on the thread of *app*, before all that wait there. Raises what it
+        raises, and Cancelled where the node was stopped meanwhile."""
+        ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._calls(app).put_first((function, ended.put))
+        outcome = ended.get()
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.values is None:
+            raise Cancelled("the node was stopped")
+        return outcome.values[0]
+
+    def _posting(self, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        return lambda outcome: self._post([partial(done, outcome)])
 
     def _calls(self, app: str) -> _Calls:
         calls = self._queues.get(app)
@@ -80,7 +97,7 @@ class OwnCode:
                 except queue.Empty:
                     break
                 if item is not None:
-                    self._post([partial(item[1], Outcome(dropped="shutdown"))])
+                    item[1](Outcome(dropped="shutdown"))
             calls.put_nowait(None)
         self._queues.clear()
 
@@ -93,4 +110,4 @@ class OwnCode:
             except Exception as error:
                 outcome = Outcome(error=error)
             outcome.times = Times(infer=time.monotonic_ns() - started)
-            self._post([partial(done, outcome)])
+            done(outcome)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgesdk.graph.frames import FrameInfo, FrameView
 from edgesdk.graph.plan import Plan, PlannedOperator, Step, Verdict
+from edgesdk.runtime.own_operator import Call
 from edgesdk.runtime.sessions import Picture
 
 __all__ = ["CameraProgram", "Choice", "Stage", "Wish"]
@@ -61,8 +62,11 @@ class Stage:
         assert self.step is not None
         return self.step.step(*inputs, info)
 
-    def pictures(self, inputs: Sequence[Any]) -> list[Picture]:
-        """What an inference looks at: the frame, or one crop for each detection."""
+    def asks(self, inputs: Sequence[Any], info: FrameInfo) -> Sequence[Picture | Call]:
+        """What an inference looks at, the frame or one crop for each detection; of an operator of
+        the user's own, the call."""
+        if self.own:
+            return [Call(tuple(inputs), info)]
         view: FrameView = inputs[0]
         if not self.crops:
             return [Picture(view.image, view.colour, view.box)]

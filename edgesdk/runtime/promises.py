@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgesdk.core.sched import Reservation, Scheduler, SchedulerFull
 from edgesdk.runtime.parts import sizes
-from edgesdk.runtime.sessions import KnownModel, LoadedModel
+from edgesdk.runtime.runnable import Runnable
 
 __all__ = ["Promise", "Promises"]
 
@@ -20,7 +20,7 @@ class Promise:
     """A place kept free for a group: *items* of *model*, whose data come by *release_ns*."""
 
     ends_ns: int
-    model: LoadedModel
+    model: Runnable
     items: int
     release_ns: int
     reservations: tuple[Reservation, ...]
@@ -44,7 +44,7 @@ class Promises:
     def quote(
         self,
         number: int,
-        model: LoadedModel,
+        model: Runnable,
         items: int,
         *,
         release_ns: int,
@@ -68,7 +68,7 @@ class Promises:
     def make(
         self,
         number: int,
-        model: LoadedModel,
+        model: Runnable,
         items: int,
         *,
         release_ns: int,
@@ -91,7 +91,7 @@ class Promises:
         if self.take(promise):
             self._cancel(promise)
 
-    def work(self, now_ns: int) -> Counter[tuple[KnownModel, int]]:
+    def work(self, now_ns: int) -> Counter[tuple[Runnable, int]]:
         """How many jobs of which model and size are promised."""
         self._forget_expired(now_ns)
         return Counter((p.model, size) for p in self._open.values() for size in p.sizes)
@@ -99,7 +99,7 @@ class Promises:
     def _made(
         self,
         number: int,
-        model: LoadedModel,
+        model: Runnable,
         items: int,
         release_ns: int,
         deadline_ns: int,

@@ -58,17 +58,21 @@ class Reconfiguration:
         node.residency.check(plan.models)
         held = set(node.residency.models)
         sinks_before = self._deliverer.sinks()
+        installed = node.workshop.installed
+        had = installed.ids
         try:
             models = prepare_models(
                 plan, node.residency.own, node.registry, progress, cancel, standing=True
             )
             numbers = self._deliverer.declare(plan)
             everything = self._everything()
+            operators = node.install(after, plan)
             turn = self._stations.prepare(after, plan, before, numbers)
             connection = node.wiring.connect(
                 plan, turn.programs.values(), models, after, node.connection
             )
         except BaseException:
+            installed.keep(had)
             self._undo(plan, held, sinks_before)
             raise
         found = changes(before, after, self._was, plan)
@@ -76,10 +80,12 @@ class Reconfiguration:
         try:
             self._switch(turn, connection, everything, since)
         except Cancelled:
+            installed.keep(had)
             self._undo(plan, held, sinks_before)
             raise
         node.residency.keep(models.keys())
         self._put_away(turn, old, numbers, everything)
+        installed.keep(operators)
         unused = held - models.keys()
         unloaded = self._make_room(models, unused) if node.placed else self._unload(unused)
         here = node.residency.models.keys() & models.keys()

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgesdk.models.encoding import Shrunk
 from edgesdk.runtime.execution import Execution
-from edgesdk.runtime.sessions import KnownModel, Picture
+from edgesdk.runtime.runnable import Asked
 
 __all__ = ["Outcome", "Reach", "Request", "Terms", "Times"]
 
@@ -31,7 +30,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for all requests of one inference operator on one live camera.
+    """What holds for all requests of one operator on one live camera.
 
     *app* is whose share pays, with its *weight*; *apps* are all that want it. *operator* is its
     id. *reach*: how far the camera's frames may go. *exact*: an application wants the bytes that
@@ -53,7 +52,8 @@ def _never() -> bool:
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """Pictures of one frame for one model: the unit the scheduler decides about.
+    """Pictures of one frame for one model, or a call of an own operator: the unit the scheduler
+    decides about. *pictures* are Picture or Shrunk, or one Call.
 
     *stream* is the scheduler's; *done* is the caller's, never called by the executor. *options*
     are the decoding options (``score``, ``iou``) of the operator that asks. *captured_ns* and
@@ -65,8 +65,8 @@ class Request:
     """
 
     stream: int
-    model: KnownModel
-    pictures: Sequence[Picture | Shrunk]
+    model: Asked
+    pictures: Sequence[Any]
     deadline_ns: int
     done: Callable[[Outcome], None]
     options: tuple[tuple[str, Any], ...] = ()

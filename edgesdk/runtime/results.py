@@ -24,6 +24,7 @@ __all__ = [
     "provenance",
     "record",
     "stage_times",
+    "version_of",
 ]
 
 RESTART = "restart: the process ended before this frame had its result"
@@ -33,12 +34,13 @@ def decoder_of(source: Source) -> str:
     """What makes pixels of a source's bytes: its kind, and the libraries that decode it."""
     if source.kind in (Kind.RING, Kind.SYNTHETIC):
         return str(source.kind.value)
-    libraries = (f"{name} {_version(name)}" for name in ("av", "opencv-contrib-python-headless"))
+    libraries = (f"{name} {version_of(name)}" for name in ("av", "opencv-contrib-python-headless"))
     return ", ".join((source.kind.value, *libraries))
 
 
 @cache
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version of an installed package, or ``unknown``."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -64,19 +66,18 @@ def execution_id(operator_id: str, ran: Execution, decoder: str) -> str:
 
 def provenance(
     operator: PlannedOperator,
-    card: str,
     ran: Execution,
     *,
     decoder: str,
     offload: Offload | None = None,
 ) -> Provenance:
-    """The entry of one inference operator; without *offload*, equal for all frames of a camera."""
+    """The entry of one operator; without *offload*, equal for all frames of a camera."""
     return Provenance(
-        operator=operator.kind,
+        operator=operator.name,
         id=operator.id,
         execution_id=execution_id(operator.id, ran, decoder),
         model=ran.model,
-        card=card,
+        card=operator.name if operator.model is None else operator.model.name,
         backend=ran.backend,
         backend_version=ran.backend_version,
         precision=ran.precision,

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edgesdk.graph.frames import FrameInfo, FrameView
-from edgesdk.models.encoding import Shrunk
 from edgesdk.records import Provenance
 from edgesdk.runtime.latency import Durations
 from edgesdk.runtime.outlet import Delivery
 from edgesdk.runtime.program import Stage
 from edgesdk.runtime.request import Outcome, Terms
-from edgesdk.runtime.sessions import Picture
 from edgesdk.snapshot import Histogram
 
 __all__ = ["Port", "Services", "StageClock"]
@@ -27,7 +25,7 @@ class Services(Protocol):
     def infer(
         self,
         port: Port,
-        pictures: Sequence[Picture | Shrunk],
+        pictures: Sequence[Any],
         deadline_ns: int,
         done: Callable[[Outcome], None],
     ) -> None:
@@ -37,7 +35,7 @@ class Services(Protocol):
     def place(
         self,
         port: Port,
-        pictures: Sequence[Picture | Shrunk],
+        pictures: Sequence[Any],
         deadline_ns: int,
         done: Callable[[Outcome], None],
         captured_ns: int,
@@ -50,7 +48,7 @@ class Services(Protocol):
         ...
 
     def provenance(self, stage: Stage, camera: str) -> Provenance | None:
-        """The entry of what does *stage* here; None where its model is not here."""
+        """The entry of what does *stage* here; None where its model never was here."""
         ...
 
     def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
@@ -66,14 +64,14 @@ class Services(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where an inference stage of one camera enters the scheduler.
+    """Where an inference stage of one camera, or a call of an own operator, enters a scheduler.
 
     *terms*: there where its requests may be placed on other nodes too. *exact*: see Request.
     """
 
     stream: int
     group: int  # pictures a request may have
-    model: Any
+    model: Any  # of runnable.Asked
     options: tuple[tuple[str, Any], ...] = ()
     terms: Terms | None = None
     exact: bool = False

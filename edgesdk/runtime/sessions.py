@@ -66,6 +66,20 @@ class KnownModel:
     fingerprint: str
     codec: Codec
 
+    @property
+    def digest(self) -> str:
+        """Of its card."""
+        return self.card.digest
+
+    @property
+    def name(self) -> str:
+        """Of its card."""
+        return self.card.name
+
+    @property
+    def travels(self) -> bool:
+        return True
+
     @classmethod
     def of(cls, card: ModelCard) -> KnownModel:
         """*card* without a session: by the first of its variants whose file is here, or the first.
@@ -97,6 +111,14 @@ class LoadedModel(KnownModel):
     costs_ns: tuple[int, ...]
     hardware: str = ""
     equal_batches: tuple[int, ...] = (1,)
+
+    @property
+    def runs_on(self) -> str:
+        return self.spec.device
+
+    @property
+    def settled(self) -> bool:
+        return True  # it was warmed
 
     @cached_property
     def max_batch(self) -> int:

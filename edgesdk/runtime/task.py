@@ -46,7 +46,8 @@ class Task:
     """A frame that passed, its values by stage, and who waits for which of them.
 
     *key* rises by one a task of its camera. *stages* are those to run, in topological order;
-    *values* lacks those that have not begun. Owned by the dispatcher.
+    *values* lacks those that have not begun. *made*: stages that the provenance names. Owned by
+    the dispatcher.
     """
 
     key: int
@@ -59,7 +60,7 @@ class Task:
     deadline_ns: int
     ended: list[Delivery] = field(default_factory=list)
     times: list[Times] = field(default_factory=list)
-    inferred: list[int] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
     crops: dict[int, CropResults] = field(default_factory=dict)
 
     def settled(self, index: int) -> bool:

@@ -13,6 +13,7 @@ from edgesdk.runtime.blueprint import Blueprint
 from edgesdk.runtime.camera import LOSSLESS_OPEN
 from edgesdk.runtime.executor import Executor, Outcome
 from edgesdk.runtime.flow import NO_DEADLINE_NS, Port
+from edgesdk.runtime.installed import Installed
 from edgesdk.runtime.program import CameraProgram, Stage
 from edgesdk.runtime.request import Reach, Terms
 from edgesdk.runtime.sessions import KnownModel, LoadedModel
@@ -48,15 +49,18 @@ class Connection:
 class Wiring:
     """The executors of a node, by device, and what streams, models and applications they know.
 
-    *report* is the executors'. *placed*: inferences of live cameras go to a placer, so they have
-    terms instead of streams, and executors have one lane. Any thread; :meth:`connect` and what
-    undoes it, one at a time.
+    *report* is the executors'. *installed*: there where inferences of live cameras, and its own
+    operators, go to a placer, so they have terms instead of streams, and executors have one lane.
+    Any thread; :meth:`connect` and what undoes it, one at a time.
     """
 
     def __init__(
-        self, report: Callable[[Sequence[Outcome]], None], *, placed: bool = False
+        self,
+        report: Callable[[Sequence[Outcome]], None],
+        *,
+        installed: Installed | None = None,
     ) -> None:
-        self._placed = placed
+        self._installed = installed
         self.executors: Mapping[str, Executor] = {}
         self._report = report
         self._lock = threading.Lock()
@@ -73,7 +77,7 @@ class Wiring:
         with self._lock:
             if device not in self.executors:
                 # Other threads may be reading it.
-                alone = self._placed or model.spec.evidence == "stand-in"
+                alone = self._installed is not None or model.spec.evidence == "stand-in"
                 executor = Executor(device, self._report, lanes=1 if alone else 2)
                 self.executors = {**self.executors, device: executor}
                 if self._started:
@@ -123,7 +127,7 @@ class Wiring:
                     model = models[stage.planned.card_digest or ""]
                     if isinstance(model, LoadedModel):
                         self.add_model(model)
-                    if self._placed and not lossless:
+                    if self._installed is not None and not lossless:
                         terms = _terms(plan, stage, blueprint.cameras[camera].frames)
                         ports[stage.index] = Port(
                             _NO_STREAM, _GROUP, model, stage.options, terms, terms.exact
@@ -148,10 +152,25 @@ class Wiring:
                         stage.options,
                         exact=_exact(plan, stage),
                     )
+                if self._installed is not None and not lossless:
+                    ports |= self._calls(self._installed, plan, program, blueprint)
         except BaseException:
             self.disconnect(made, before)
             raise
         return made
+
+    def _calls(
+        self, installed: Installed, plan: Plan, program: CameraProgram, blueprint: Blueprint
+    ) -> dict[int, Port]:
+        """The ports of *program*'s own operators that other nodes may do."""
+        reach = blueprint.cameras[program.camera].frames
+        ports = {}
+        for stage in program.stages.values():
+            operator = installed.find(stage.planned.id)
+            if operator is not None:
+                terms = _terms(plan, stage, reach)
+                ports[stage.index] = Port(_NO_STREAM, 1, operator, terms=terms, exact=terms.exact)
+        return ports
 
     def disconnect(self, connection: Connection, kept: Connection | None) -> None:
         """Removes the streams of *connection* that *kept* lacks; what is queued there is dropped

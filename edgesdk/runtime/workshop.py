@@ -7,22 +7,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from edgesdk.capture import Source
 from edgesdk.graph.frames import FrameInfo, FrameView
-from edgesdk.models.encoding import Shrunk
+from edgesdk.graph.plan import PlannedOperator
 from edgesdk.records import Offload, Provenance
 from edgesdk.runtime.emulated import EmulatedDevice
+from edgesdk.runtime.execution import Execution
 from edgesdk.runtime.flow import Port
+from edgesdk.runtime.installed import Installed
 from edgesdk.runtime.ledger import Ledger
 from edgesdk.runtime.outlet import Delivery
 from edgesdk.runtime.own_code import OwnCode
+from edgesdk.runtime.own_operator import execution_of
 from edgesdk.runtime.placing import Placer
 from edgesdk.runtime.preview import Previews
 from edgesdk.runtime.program import Stage
 from edgesdk.runtime.request import Outcome, Request
 from edgesdk.runtime.residency import Residency
 from edgesdk.runtime.results import decoder_of, provenance
-from edgesdk.runtime.sessions import Picture, Sessions
+from edgesdk.runtime.sessions import KnownModel, Sessions
 from edgesdk.runtime.wiring import Wiring
 
 __all__ = ["Observer", "Workshop"]
@@ -57,11 +62,12 @@ class Workshop:
         self.offloaded = 0
         self.duplicates = 0
         self.observers: list[Observer] = []
-        self.wiring = Wiring(self.report, placed=placer is not None)
+        self.own_code = OwnCode(post)
+        self.installed = Installed(self.own_code, self.report)
+        self.wiring = Wiring(self.report, installed=None if placer is None else self.installed)
         self.residency = Residency(
             sessions, self.wiring, elsewhere=placer is not None, device=device
         )
-        self.own_code = OwnCode(post)
         self._previews = previews
         self._post = post
         self._provenance: dict[tuple[str, str], Provenance] = {}
@@ -83,7 +89,7 @@ class Workshop:
     def infer(
         self,
         port: Port,
-        pictures: Sequence[Picture | Shrunk],
+        pictures: Sequence[Any],
         deadline_ns: int,
         done: Callable[[Outcome], None],
     ) -> None:
@@ -96,7 +102,7 @@ class Workshop:
     def place(
         self,
         port: Port,
-        pictures: Sequence[Picture | Shrunk],
+        pictures: Sequence[Any],
         deadline_ns: int,
         done: Callable[[Outcome], None],
         captured_ns: int,
@@ -141,23 +147,21 @@ class Workshop:
         key = stage.planned.id, camera
         found = self._provenance.get(key)
         if found is None:
-            model = self.residency.models.get(stage.planned.card_digest or "")
-            if model is None:
+            ran = self._execution(stage.planned)
+            if ran is None:
                 return None
             found = self._provenance[key] = provenance(
                 stage.planned,
-                model.card.name,
-                model.execution(self.name),
+                msgspec.structs.replace(ran, node=self.name),
                 decoder=self._decoders[camera],
             )
         return found
 
     def provenance_of(self, stage: Stage, camera: str, outcome: Outcome) -> Provenance:
         """For flows."""
-        request, ran = outcome.request, outcome.execution
-        assert request is not None
+        ran = outcome.execution
         assert ran is not None
-        mine = self.residency.executions.get(request.model.card.digest)
+        mine = self._execution(stage.planned)
         offload = Offload(
             origin=self.name,
             codec=ran.codec,
@@ -166,7 +170,6 @@ class Workshop:
         )
         return provenance(
             stage.planned,
-            request.model.card.name,
             ran,
             decoder=self._decoders[camera],
             offload=offload,
@@ -180,6 +183,12 @@ class Workshop:
         for observer in self.observers if results else ():
             observer(camera, info, view, results)
 
+    def _execution(self, planned: PlannedOperator) -> Execution | None:
+        """What does *planned* on this node, whose name it leaves out; None if nothing ever did."""
+        if planned.custom is not None:
+            return execution_of(planned.custom)
+        return self.residency.executions.get(planned.card_digest or "")
+
     def _settle(self, request: Request, outcome: Outcome) -> None:
         if request.ended:
             if outcome.values is not None and request.terms is not None:
@@ -188,8 +197,9 @@ class Workshop:
             return
         request.ended = True
         if outcome.values is not None:
-            card = request.model.card.name
-            self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
+            if isinstance(request.model, KnownModel):
+                card = request.model.name
+                self.inferences[card] = self.inferences.get(card, 0) + len(outcome.values)
             self.offloaded += outcome.execution is not None
         request.done(outcome)
 
