@@ -245,13 +245,12 @@ def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Memory for a picture. Of a group's size it is given back to the kernel as soon as it is free,
     and to touch it for the first time again costs as much as a fifth of decoding into it."""
     with _rooms_lock:
-        for i, room in enumerate(_rooms):
+        for room in _rooms:
             # 3: the list's reference, the loop's and the argument of getrefcount itself
             if room.shape == shape and sys.getrefcount(room) == 3:
-                _rooms.append(_rooms.pop(i))
                 return room
         fresh = np.empty(shape, np.uint8)
-        if fresh.nbytes <= _ROOMS_BYTES // MAX_PICTURES:
+        if fresh.nbytes <= _ROOMS_BYTES // 4:
             _rooms.append(fresh)
             while sum(room.nbytes for room in _rooms) > _ROOMS_BYTES:
                 _rooms.pop(0)
