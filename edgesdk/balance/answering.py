@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from edgesdk.balance.captives import Captives
 from edgesdk.balance.fairness import Fairness
+from edgesdk.balance.links import Links
 from edgesdk.balance.messages import ACCEPT, BUSY, LOADING, NOT_RESIDENT, VARIANT, Offer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.terms import Promise
@@ -60,6 +61,7 @@ class Answering:
         "_count",
         "_fairness",
         "_held",
+        "_links",
         "_ns_a_byte",
         "_room",
         "_seat",
@@ -72,6 +74,7 @@ class Answering:
     def __init__(
         self,
         seat: Seat,
+        links: Links,
         fairness: Fairness,
         captives: Mapping[int, Captives],
         used: Callable[[int, int, int], None],
@@ -79,6 +82,7 @@ class Answering:
         """*captives* are by lane; *used* is told (model, cost, now) of each group that runs
         here."""
         self._seat = seat
+        self._links = links
         self._fairness = fairness
         self._captives = captives
         self._used = used
@@ -141,7 +145,7 @@ class Answering:
         if held is None or held.group[0] != sender or held.until_ns < now_ns:
             return None
         self._forget(held)
-        self._trust(sender, kept=True)
+        self._trust(sender, now_ns, kept=True)
         self.claimed += 1
         self._used(held.model, self._seat.local.cost_ns(held.model, held.items), now_ns)
         return held.promise
@@ -176,12 +180,13 @@ class Answering:
     def _expire(self, held: Held, now_ns: int) -> None:
         if self._by_token.get(held.token) is held:
             self._forget(held)
-            self._trust(held.group[0], kept=False)
+            self._trust(held.group[0], now_ns, kept=False)
             self._seat.local.cancel(held.promise)
 
-    def _trust(self, sender: int, *, kept: bool) -> None:
+    def _trust(self, sender: int, now_ns: int, *, kept: bool) -> None:
         """A place was used, or not even given back: whoever lets places go to waste gets half as
         many at once each time, so that nobody keeps this node from its own frames with words."""
+        self._links.came(sender, now_ns, kept=kept)
         most = self._seat.settings.reservations_a_peer
         room = self._room.pop(sender, most)
         room = room + 1 if kept else max(1, room // 2)

@@ -63,7 +63,7 @@ class Candidates:
         variant = group.variant
         left = group.deadline_ns - now_ns
         out = links.queue_ns(now_ns) + links.transmit_ns(group.payload_bytes)
-        is_open = [links.is_open(0, seat.rng), links.is_open(1, seat.rng)]
+        is_open = [links.is_open(0, now_ns), links.is_open(1, now_ns)]
         excess = (links.classes[0].excess_ns, links.classes[1].excess_ns)
         cost_of = self._costs.of
         least, power, idle = settings.least_slack_ns, settings.flexibility, settings.idleness

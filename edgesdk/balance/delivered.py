@@ -67,7 +67,8 @@ class Delivered:
         task.step += 1
         task.peer = peer
         task.doubts = seat.doubts
-        task.expected_ns = links.send(peer.link, group.payload_bytes, now_ns) + 2 * peer.latency_ns
+        leaves = links.send(peer.link, group.payload_bytes, now_ns, seat.rng)
+        task.expected_ns = leaves + 2 * peer.latency_ns
         peer.debit(self._costs.of(peer, (group.model, group.items)), now_ns)
         arrive_by = now_ns + queued_ns + peer.latency_ns + links.classes[peer.link].excess_ns
         self.count += 1

@@ -8,6 +8,7 @@ the one that fares worst: groups of a model that fares better must leave that mu
 
 from __future__ import annotations
 
+from edgesdk.balance.links import Links
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import SECOND
 
@@ -19,10 +20,11 @@ _FRESH_NS = 10 * SECOND
 class Fairness:
     """What is heard of how models fare, for the models that this node holds."""
 
-    __slots__ = ("_seat", "_shares")
+    __slots__ = ("_links", "_seat", "_shares")
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, links: Links) -> None:
         self._seat = seat
+        self._links = links
         self._shares: dict[int, tuple[float, int, int]] = {}
         """model -> (share served, items of its groups, when heard last)"""
 
@@ -42,7 +44,10 @@ class Fairness:
         return known[0] if known is not None else 1.0
 
     def gap_ns(self, model: int, now_ns: int) -> int:
-        """What a group of *model* must leave free before its deadline for worse-off models."""
+        """What a group of *model* must leave free before its deadline for worse-off models: nothing
+        where the network is what there is too little of."""
+        if self._links.narrow(now_ns):
+            return 0
         shares = self._shares
         own = shares[model][0] if model in shares else 1.0
         local = self._seat.local

@@ -73,7 +73,7 @@ class Offering:
 
     def place(self, group: Group, now_ns: int) -> None:
         """Here with headroom, else at a peer, else here without, else later, else nowhere."""
-        captive = self._candidates.captive(group)
+        captive = self._links.narrow(now_ns) or self._candidates.captive(group)
         if self._home.run_first(group, now_ns, captive=captive):
             return
         task = self._tasks[group.id] = Task(group)

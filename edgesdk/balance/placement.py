@@ -11,6 +11,7 @@ from __future__ import annotations
 from edgesdk.balance.actions import Evict, Load
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.estimate import Costs
+from edgesdk.balance.links import Links
 from edgesdk.balance.rates import Rate
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.settings import SECOND
@@ -30,11 +31,12 @@ _HOLDERS = 0.5
 class Placement:
     """The residents of this node."""
 
-    __slots__ = ("_asked_ns", "_costs", "_demand", "_loading", "_seat", "_use", "_view")
+    __slots__ = ("_asked_ns", "_costs", "_demand", "_links", "_loading", "_seat", "_use", "_view")
 
-    def __init__(self, seat: Seat, view: View, costs: Costs, demand: Demand) -> None:
+    def __init__(self, seat: Seat, view: View, links: Links, costs: Costs, demand: Demand) -> None:
         self._seat = seat
         self._view = view
+        self._links = links
         self._costs = costs
         self._demand = demand
         self._use: dict[int, Rate] = {}
@@ -70,6 +72,10 @@ class Placement:
         seat.timers.at(now_ns + int(settings.placement_ns * jitter), self._look)
         local = seat.local
         busy = local.utilisation()
+        # Over a narrow network others could not use what is loaded for them, nor serve what is put
+        # out for it; a window of two leaves time to be sure.
+        if self._links.narrow(now_ns, 2.0):
+            return
         if busy >= settings.placement_below or self.loading(now_ns)[0] or self._loading:
             return
         needs = self._needs(now_ns)

@@ -73,6 +73,8 @@ class Settings:
     window: float = 8.0
     window_max: float = 64.0
     window_min: float = 0.05
+    pace_ns: int = 10 * MS
+    """Over a window below one it is the time between two groups, in the mean."""
     shrink: float = 0.7
     grow: float = 0.5
     excess: float = 0.05

@@ -56,11 +56,10 @@ class Waiting:
         """Lets those go whose turn it is."""
         turns = self._turns
         links = self._links
-        rng = self._seat.rng
         while (
             len(turns)
             and not links.full(now_ns)
-            and (links.is_open(0, rng) or links.is_open(1, rng))
+            and (links.is_open(0, now_ns) or links.is_open(1, now_ns))
         ):
             task = turns.first()
             if task.waits:

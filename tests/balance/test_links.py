@@ -32,17 +32,65 @@ def test_a_full_window_lets_no_group_pass_until_one_has_ended():
     links = Links(Settings())
     rng = random.Random(1)
     for _ in range(8):
-        assert links.is_open(0, rng)
-        links.send(0, 1000, 0)
-    assert not links.is_open(0, rng)
+        assert links.is_open(0, 0)
+        links.send(0, 1000, 0, rng)
+    assert not links.is_open(0, 0)
     links.ended(0, excess_ns=0, allowed_ns=ALLOWED, now_ns=0)
-    assert links.is_open(0, rng)
+    assert links.is_open(0, 0)
+
+
+def test_a_window_below_one_is_a_pace_however_often_one_looks():
+    links = Links(Settings())
+    rng = random.Random(1)
+    for _ in range(20):
+        links.ended(0, excess_ns=SECOND, allowed_ns=ALLOWED, now_ns=0)
+    window = links.classes[0].window
+    assert window < 0.1
+    sent = 0
+    for now in range(0, 60 * SECOND, MS):
+        if links.is_open(0, now):
+            links.send(0, 1000, now, rng)
+            links.given_up(0)
+            sent += 1
+    expected = 60 * SECOND * window / Settings().pace_ns
+    assert sent == pytest.approx(expected, rel=0.1)
+
+
+def test_a_node_is_on_its_own_while_all_its_links_are_slow():
+    links = Links(Settings())
+    assert not links.narrow(0), "nothing is known yet"
+    for _ in range(20):
+        links.ended(0, excess_ns=SECOND, allowed_ns=ALLOWED, now_ns=SECOND)
+    assert links.narrow(2 * SECOND)
+    assert not links.narrow(60 * SECOND), "old news"
+    links.ended(1, excess_ns=0, allowed_ns=ALLOWED, now_ns=SECOND)
+    assert not links.narrow(2 * SECOND), "other sites are well reached"
+
+
+def test_promises_of_several_peers_that_came_late_show_a_narrow_way_here():
+    links = Links(Settings())
+    for n in range(12):
+        links.came(n % 3, n * SECOND, kept=False)
+    assert links.narrow(12 * SECOND)
+    assert not links.narrow(60 * SECOND)
+    for _ in range(10):
+        links.came(1, 13 * SECOND, kept=True)
+    assert not links.narrow(13 * SECOND)
+
+
+def test_one_peer_that_breaks_its_promises_says_nothing_of_the_network():
+    links = Links(Settings())
+    for n in range(1000):
+        links.came(7, n * MS, kept=False)
+        links.came(8, n * MS, kept=True)
+    assert not links.narrow(SECOND)
 
 
 def test_what_waits_in_the_own_interface_is_known_exactly():
     links = Links(Settings(nic_bps=1e7))
-    assert links.send(0, 125_000, now_ns=0) == 100 * MS
-    assert links.send(1, 125_000, now_ns=20 * MS) == 180 * MS
+    rng = random.Random(1)
+    assert links.send(0, 125_000, 0, rng) == 100 * MS
+    assert links.send(1, 125_000, 20 * MS, rng) == 180 * MS
     assert links.queue_ns(50 * MS) == 150 * MS
     assert links.full(50 * MS)
     assert not links.full(190 * MS)
@@ -154,7 +202,7 @@ def test_the_oldest_frame_of_a_group_has_time_unless_nothing_has(deadline, perio
 def late_promises_of(*peers: int) -> Links:
     links = Links(Settings())
     for second, peer in enumerate(peers):
-        links.send(0, 1000, second * SECOND)
+        links.send(0, 1000, second * SECOND, random.Random(1))
         links.overdue(0, peer, second * SECOND)
         links.ended(
             0, excess_ns=900 * MS, allowed_ns=ALLOWED, now_ns=second * SECOND, presumed=True
@@ -180,7 +228,7 @@ def test_late_promises_of_several_peers_are_the_links_and_do_not_fade_at_once():
 
 def test_what_results_have_shown_of_a_link_is_doubted_slowly():
     links = Links(Settings())
-    links.send(0, 1000, 0)
+    links.send(0, 1000, 0, random.Random(1))
     links.ended(0, excess_ns=80 * MS, allowed_ns=ALLOWED, now_ns=0)
     learnt = links.classes[0].excess_ns
     links.fade(20 * SECOND)

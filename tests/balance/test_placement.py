@@ -6,6 +6,7 @@ from edgesdk.balance import Balancer, Evict, Load, Settings
 from edgesdk.balance.demand import Demand
 from edgesdk.balance.digest import Digest
 from edgesdk.balance.fairness import Fairness
+from edgesdk.balance.links import Links
 from edgesdk.balance.messages import Offer, State, unpack
 from edgesdk.balance.seat import Seat
 from tests.balance.nodes import MS, SECOND, Machine, a_group
@@ -147,7 +148,7 @@ def test_an_offer_tells_how_much_of_its_model_its_origin_gets():
 def a_fairness(held: list[int]) -> Fairness:
     machine = Machine({m: CATALOGUE[m] for m in held}, catalogue=CATALOGUE)
     seat = Seat(Settings(), node=1, site=1, service_class=0, local=machine, rng=random.Random(1))
-    return Fairness(seat)
+    return Fairness(seat, Links(seat.settings))
 
 
 def test_groups_that_fare_well_leave_room_for_a_model_that_does_not():
