@@ -8,6 +8,7 @@ two to three times slower); which of them decoded may differ in the last bit of 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import struct
@@ -150,7 +151,7 @@ def decode_parts(
     if len(parts) != len(header.pictures):
         raise WireError(f"{len(parts)} parts for {len(header.pictures)} pictures")
     shapes = [_shape_of(picture) for picture in header.pictures]
-    if sum(int(np.prod(shape)) for shape in shapes) > MAX_DECODED_BYTES:
+    if sum(math.prod(shape) for shape in shapes) > MAX_DECODED_BYTES:
         raise WireError(f"pictures of more than {MAX_DECODED_BYTES >> 20} MB in one group")
     pairs = list(zip(parts, shapes, strict=True))
     if jpeg is None:
@@ -258,7 +259,7 @@ def _room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _raw(part: bytes | memoryview, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    if len(part) != int(np.prod(shape)):
+    if len(part) != math.prod(shape):
         raise WireError(f"{len(part)} bytes for a raw picture {shape}")
     pixels = _room(shape)
     np.copyto(pixels, np.frombuffer(part, np.uint8).reshape(shape))
@@ -325,7 +326,7 @@ def _decoded(part: bytes | memoryview, shape: tuple[int, ...], jpeg: _Jpeg) -> N
         raise
     except Exception as error:
         raise WireError(f"a damaged JPEG: {error}") from None
-    if pixels.size != int(np.prod(shape)):
+    if pixels.size != math.prod(shape):
         raise WireError(f"a JPEG that became {pixels.shape}, not {shape}")
     return np.asarray(pixels, np.uint8).reshape(shape)
 
