@@ -40,6 +40,7 @@ class Deliverer:
         self._alarms = alarms
         self._lock = threading.Lock()
         self._links: OrderedDict[str, PeerLink] = OrderedDict()
+        self._retired: list[PeerLink] = []  # whose threads or calls may not have ended
         self._counts: Counter[str] = Counter()
         self._closed = False
 
@@ -70,7 +71,7 @@ class Deliverer:
             elif len(self._links) > _MAX_SESSIONS:
                 told = f"calls to {_MAX_SESSIONS} other nodes are in flight"
                 delivery.fail("overflow", told, later=True)
-            elif not link.submit(delivery, peer.data_address):
+            elif not link.submit(delivery):
                 told = f"too much waits to be sent to {peer.node_id}"
                 delivery.fail("overflow", told, later=True)
         return delivery
@@ -84,16 +85,15 @@ class Deliverer:
     def forget(self, node_id: str) -> None:
         """Closes the session with a node, if there is one: it was removed, or is gone."""
         with self._lock:
-            link = self._links.get(node_id)
-        if link is not None:
-            link.forget()
+            self._retire(node_id, "it is gone")
 
     def close(self) -> None:
         """Ends all calls and closes all sessions; calls fail as ``closed``."""
         with self._lock:
             self._closed = True
-            links = list(self._links.values())
+            links = [*self._links.values(), *self._retired]
             self._links.clear()
+            self._retired.clear()
         for link in links:
             link.close()
         end = time.monotonic() + 2.0
@@ -107,7 +107,7 @@ class Deliverer:
         """Groups sent and how they ended, bytes sent, sessions opened."""
         with self._lock:
             total = Counter(self._counts)
-            for link in self._links.values():
+            for link in (*self._links.values(), *self._retired):
                 total.update(link.counters())
         return total
 
@@ -118,6 +118,9 @@ class Deliverer:
 
     def _link_to(self, peer: Addressee) -> PeerLink:
         link = self._links.get(peer.node_id)
+        if link is not None and link.address != peer.data_address:
+            self._retire(peer.node_id, "it has moved")
+            link = None
         if link is None:
             link = PeerLink(
                 self._identity, peer.node_id, peer.data_address, self._alarms, self._source
@@ -130,7 +133,16 @@ class Deliverer:
             if len(self._links) <= _SESSIONS:
                 break
             if self._links[node_id].idle:
-                old = self._links.pop(node_id)
-                old.close()
-                self._counts.update(old.counters())
+                self._retire(node_id, "others are used more")
         return link
+
+    def _retire(self, node_id: str, why: str) -> None:
+        """Holds the lock."""
+        link = self._links.pop(node_id, None)
+        if link is None:
+            return
+        link.give_up(f"the session with {node_id} was closed: {why}")
+        for old in [old for old in self._retired if old.over]:
+            self._retired.remove(old)
+            self._counts.update(old.counters())
+        self._retired.append(link)

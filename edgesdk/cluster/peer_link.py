@@ -61,7 +61,6 @@ class PeerLink:
         self._queued_bytes = 0
         self._calls: set[Delivery] = set()
         self._session: zenoh.Session | None = None
-        self._broken = False
         self._closing = False
         self._started = False
         self._early = False
@@ -72,11 +71,16 @@ class PeerLink:
     def idle(self) -> bool:
         return not self._calls
 
+    @property
+    def over(self) -> bool:
+        """Whether it was closed, and its thread and all calls have ended."""
+        return self._closing and not self._calls and not self._thread.is_alive()
+
     def counters(self) -> Counter[str]:
         with self._wake:
             return Counter(self._counts)
 
-    def submit(self, delivery: Delivery, address: tuple[str, int]) -> bool:
+    def submit(self, delivery: Delivery) -> bool:
         """Queues *delivery*; False: there is no room."""
         with self._wake:
             room = len(self._queue) < _MAX_QUEUED and (
@@ -84,9 +88,6 @@ class PeerLink:
             )
             if self._closing or not room:
                 return False
-            if address != self.address:
-                self.address, self._broken = address, True
-                self._failed = (0, "unreachable", "")
             self._calls.add(delivery)
             self._queue.append(delivery)
             self._queued_bytes += delivery.payload_bytes
@@ -123,20 +124,22 @@ class PeerLink:
         ):
             self.alarms.at(0, lambda: self._tell_cancelled(delivery.token))
 
-    def forget(self) -> None:
-        """Closes the session; calls in flight are lost, a later one opens another."""
-        with self._wake:
-            self._broken = True
-            self._wake.notify()
-
     def close(self) -> None:
         """Ends the thread and its session; calls that have not ended fail as ``closed``."""
+        for call in self._end():
+            call.fail("closed", "the data plane is closing")
+
+    def give_up(self, why: str) -> None:
+        """Likewise, soon: calls fail as ``lost`` from the data plane's own thread. The link's own
+        may be sending to a peer that takes nothing, for some seconds yet."""
+        for call in self._end():
+            call.fail("lost", why, later=True)
+
+    def _end(self) -> list[Delivery]:
         with self._wake:
             self._closing = True
-            calls = list(self._calls)
             self._wake.notify()
-        for call in calls:
-            call.fail("closed", "the data plane is closing")
+            return list(self._calls)
 
     def join(self, timeout: float) -> None:
         if self._started and self._thread is not threading.current_thread():
@@ -146,14 +149,13 @@ class PeerLink:
         while True:
             with self._wake:
                 idle = False
-                while not (self._queue or self._early or self._broken or self._closing or idle):
+                while not (self._queue or self._early or self._closing or idle):
                     # without a session there is nothing to be given up
                     woken = self._wake.wait(_IDLE_SECONDS if self._session else None)
                     idle = not woken and not self._calls
-                broken, self._broken = self._broken or idle, False
                 early, self._early = self._early, False
                 delivery = self._take()
-            if broken or self._closing:
+            if idle or self._closing:
                 self._drop_session()
             if self._closing:
                 return

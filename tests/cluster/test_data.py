@@ -76,6 +76,18 @@ def test_a_frozen_peer_costs_its_own_calls_their_time_and_others_nothing(plane, 
     assert all(len(call.outcomes) == 1 for call in late)
 
 
+def test_a_peer_that_has_moved_is_reached_while_its_old_link_hangs(plane, start_peer):
+    old = start_peer(2)
+    Call(plane, old.there).reply()
+    old.signal(signal.SIGSTOP)
+    stuck = [Call(plane, old.there, b"e" * 2_000_000, seconds=0.3) for _ in range(4)]
+    assert {call.failure().reason for call in stuck} == {"deadline"}
+    moved = start_peer(2)
+    call = Call(plane, moved.there)
+    assert call.reply()
+    assert call.seconds < 0.5
+
+
 def test_a_cancelled_call_ends_here_and_there(plane, start_peer):
     peer = start_peer(2)
     call = Call(plane, peer.there, b"keep", number=9)
