@@ -272,6 +272,7 @@ def _keeps_state(application: Any) -> bool:
 def _provider(
     name: str, problem: Problem, stack: ExitStack, words: dict[str, Any]
 ) -> tuple[Provider, Ask]:
+    from edgesdk.cli.interrupts import interrupts
     from edgesdk.cluster.administration import administer
     from edgesdk.cluster.identity import Identity
 
@@ -286,7 +287,8 @@ def _provider(
             raise UsageError(f"--provider {name}: say who asks, with --bundle OPERATOR.bundle")
         operator = Identity.load(words["bundle"])
         source = (_existing if name == "cluster" else _cloud)(operator, problem, words)
-    stack.callback(source.close)
+    # A machine that did not answer took the first second of the two that the end may take.
+    stack.callback(lambda: source.close(0.7 if interrupts.left_behind else 1.6))
     return source, lambda address, verb, body: administer(operator, address, verb, body)
 
 

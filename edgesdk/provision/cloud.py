@@ -31,6 +31,7 @@ class CloudMachines:
 
     name = "cloud"
     spends = True
+    owns = True
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class CloudMachines:
                 self._call("destroy_node", partial(self._driver.destroy_node, node))
         self._started.pop(machine, None)
 
-    def close(self) -> None:
+    def close(self, within_s: float = 0.0) -> None:
         """Rented machines stay: they are work under way."""
 
     def _host(self, node: Any, kind: str) -> Host:

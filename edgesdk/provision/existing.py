@@ -24,6 +24,7 @@ class ExistingNodes:
 
     name = "cluster"
     spends = False
+    owns = False
 
     def __init__(
         self, operator: Identity, start: Sequence[Address], kind_of: Mapping[str, str]
@@ -66,7 +67,7 @@ class ExistingNodes:
     def stop(self, machine: str) -> None:
         """It stays, without work."""
 
-    def close(self) -> None:
+    def close(self, within_s: float = 0.0) -> None:
         """Nothing is owned."""
 
 

@@ -126,7 +126,7 @@ class Live:
                 for _ in range(count):
                     self._settle_in(left[name][-1], slot, left[name], wanted[machine_id])
         for id_, host in free.items():
-            if host.kind in kinds and not self.provider.spends:
+            if host.kind in kinds:  # also what an earlier manager rented: it may go, or be of use
                 self._adopt(id_, kinds.index(host.kind), now_s)
         self.fleet.observe(now_s, self.observer.planned)
 
@@ -234,11 +234,8 @@ class Live:
             self._drop(id_)
             host = hosts.get(id_)
             if host is not None and host.state != "gone":
-                # What costs is given back; what does not may come to itself.
-                if self.provider.spends:
-                    self._unreturned.add(id_)
-                else:
-                    self._silent.add(id_)
+                # Another is started in its place, or it may come to itself.
+                (self._unreturned if self.provider.owns else self._silent).add(id_)
             elif self.budget is not None:
                 self.budget.returned(id_, now_s)
         self._welcome(hosts, now_s)
@@ -260,7 +257,7 @@ class Live:
     def _welcome(self, hosts: Mapping[str, Host], now_s: float) -> None:
         """Machines that are new, and those that were lost and answer again: they are told what is
         theirs now, if only that it is nothing."""
-        if self.provider.spends:
+        if self.provider.owns:
             return
         kinds = [kind.name for kind in self.kinds]
         self._silent &= {id_ for id_, host in hosts.items() if host.state == "ready"}

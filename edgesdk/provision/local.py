@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _START = (
     "sys.argv = ['edgesdk', 'agent', *sys.argv[1:]];"
     "from edgesdk.cli.entry import main; main()"
 )
-_END_S = 3.0
+_END_S = 1.6
 
 
 class LocalProcesses:
@@ -38,6 +39,7 @@ class LocalProcesses:
 
     name = "local"
     spends = False
+    owns = True
 
     def __init__(self, folder: Path, limits: Mapping[str, int | None]) -> None:
         self._folder = folder
@@ -103,20 +105,17 @@ class LocalProcesses:
         if process is None:
             return
         process.terminate()
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _see_off(process, time.monotonic() + _END_S)
 
-    def close(self) -> None:
+    def close(self, within_s: float = _END_S) -> None:
+        """Ends the agents, and within so many seconds those that do not end by themselves."""
+        due = time.monotonic() + within_s
         for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        for name in list(self._processes):
-            self.stop(name)
+            process.terminate()
+        for process in self._processes.values():
+            _see_off(process, due)
+        self._processes.clear()
+        self._hosts.clear()
 
     def pid(self, machine: str) -> int:
         return self._processes[machine].pid
@@ -132,6 +131,17 @@ class LocalProcesses:
         except EdgeError:
             return False
         return bool(answer)
+
+
+def _see_off(process: subprocess.Popen[bytes], due: float) -> None:
+    # Its standard input stays open: its end would be a second signal, which ends an agent at once.
+    try:
+        process.wait(max(0.0, due - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
 
 
 def _free_port() -> int:

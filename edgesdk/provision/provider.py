@@ -36,6 +36,8 @@ class Provider(Protocol):
     name: str
     spends: bool
     """Whether machines of it cost money."""
+    owns: bool
+    """Whether it starts and ends its machines; else they are there, or not."""
 
     def hosts(self) -> Mapping[str, Host]:
         """What there is now, by id."""
@@ -46,5 +48,5 @@ class Provider(Protocol):
     def stop(self, machine: str) -> None:
         """Gives it back; idempotent."""
 
-    def close(self) -> None:
-        """Ends what belongs to this process; machines that were rented stay."""
+    def close(self, within_s: float = 1.6) -> None:
+        """Ends what belongs to this process, in time; machines that were rented stay."""

@@ -102,8 +102,8 @@ def test_sigterm_ends_it_soon_with_a_summary_and_no_agent_is_left(site):
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         out, err = process.communicate(timeout=20)
-        # Two seconds when nobody else uses the machine.
-        assert time.monotonic() - began < 6
+        # Two seconds, and one for whoever else uses the machine.
+        assert time.monotonic() - began < 3
     assert process.returncode == 0
     document = json.loads(out)
     assert len(document["where"]) == 2
