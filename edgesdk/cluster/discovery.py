@@ -34,6 +34,8 @@ _MAX_PENDING = 256
 _LOOK_SECONDS = 1.0
 _REMIND_LOOKS = 15
 
+_Used = tuple[tuple[str, int], ...]  # addresses, and the numbers of their interfaces
+
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +107,7 @@ class Discovery:
             return list(self._strangers.values())
 
     def _run(self) -> None:
-        used: tuple[str, ...] = ()
+        used: _Used = ()
         looks = 0
         try:
             while True:
@@ -119,22 +121,25 @@ class Discovery:
         finally:
             self._stop()
 
-    def _follow(self, used: tuple[str, ...]) -> tuple[str, ...]:
+    def _follow(self, used: _Used) -> _Used:
         """Starts anew if the machine's addresses are not those *used*; returns those used now."""
         try:
-            wanted = addresses_to_use(self._listen, local_networks())
+            networks = local_networks()
         except OSError as error:
             _log.warning("discovery cannot read this machine's addresses: %s", error)
             return used
+        addresses = addresses_to_use(self._listen, networks)
+        numbers = {str(network.ip): number for network, number in networks.items()}
+        wanted = tuple((address, numbers.get(address, 0)) for address in addresses)
         if wanted == used:
             return used
         self._stop()
         if not wanted:
             return ()
         try:
-            self._session = _Session(self, wanted)
+            self._session = _Session(self, addresses)
         except Exception as error:
-            _log.warning("discovery on %s: %s; seeds work without it", ", ".join(wanted), error)
+            _log.warning("discovery on %s: %s; seeds work without it", ", ".join(addresses), error)
             return ()
         return wanted
 

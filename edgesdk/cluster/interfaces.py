@@ -10,16 +10,17 @@ __all__ = ["addresses_to_use", "local_networks", "nearest_first"]
 Network = ipaddress.IPv4Interface
 
 
-def local_networks() -> list[Network]:
-    """Every IPv4 address of this machine with its prefix, loopback included. Some 0.3 ms."""
+def local_networks() -> dict[Network, int]:
+    """Every IPv4 address of this machine with its prefix, loopback included, and the number of its
+    interface: one that was unplugged and is back has another. Some 0.3 ms."""
     import ifaddr
 
-    found = []
+    found = {}
     for adapter in ifaddr.get_adapters():
         for ip in adapter.ips:
             if ip.is_IPv4 and isinstance(ip.ip, str):
                 try:
-                    found.append(Network(f"{ip.ip}/{ip.network_prefix}"))
+                    found[Network(f"{ip.ip}/{ip.network_prefix}")] = adapter.index or 0
                 except ValueError:
                     continue
     return found
