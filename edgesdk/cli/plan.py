@@ -158,8 +158,14 @@ def plan(
 
 
 def _repaired(problem: Problem, before: Plan, lost: list[str]) -> Plan:
-    from edgesdk.planner import repair
+    from edgesdk.errors import UsageError
+    from edgesdk.planner import repair, verify
 
+    if faults := verify(problem, before):
+        raise UsageError(
+            f"--lost wants a plan that holds for the input as it is now: {faults[0]}; replan "
+            "without --lost first"
+        )
     return repair(problem, before, lost)
 
 
@@ -169,8 +175,8 @@ def _problem(
     from edgesdk.errors import UsageError
     from edgesdk.planner.problem import PPM
 
-    if target is not None and not 0 < target <= 1:
-        raise UsageError(f"--target {target}: expected a share above 0, 1 at most")
+    if target is not None and not 1e-6 <= target <= 1:
+        raise UsageError(f"--target {target}: expected a share above 0 (from 0.000001) to 1")
     problem = _read(file, scenario, every=types is not None or bool(limits))
     if target is not None:
         problem = replace(problem, target_ppm=round(target * PPM))

@@ -30,6 +30,7 @@ _MOST_MACHINES = 2000
 _RESTS = (2, 9)  # looks for which a pair rests
 _SLACK = 0.01  # how much room in few places counts, beside what is over
 _SMALL = 0.1
+_PATIENCE, _PROGRESS = 25, 0.02  # looks without so much less over, until moves get cheaper
 _FAR = 1e9
 
 
@@ -88,12 +89,18 @@ def settle(
     state = _State(items, kinds, counts, rng, thrift)
     if not state.placed:
         return None
+    least, since = np.inf, 0
     for turn in range(rounds):
         if not state.over.any():
             return state.counts
         if expired():
             return None
         state.exchange(turn)
+        if state.excess < least * (1 - _PROGRESS):
+            least, since = state.excess, turn
+        elif turn - since >= _PATIENCE:
+            state.thrift /= 4  # or what little is over is handed round for ever
+            since = turn
     return None if state.over.any() else state.counts
 
 
@@ -114,7 +121,7 @@ class _State:
         rng: np.random.Generator,
         thrift: float,
     ) -> None:
-        self._items, self._rng, self._thrift = items, rng, thrift
+        self._items, self._rng, self.thrift = items, rng, thrift
         size = len(kinds)
         self.counts: Ints = counts.copy()
         scale = np.maximum(1, items.room.max(axis=0)).astype(float)
@@ -146,6 +153,11 @@ class _State:
         found: NDArray[np.bool_] = np.any(self._exact < 0, axis=1)
         return found
 
+    @property
+    def excess(self) -> float:
+        """How much is over on all machines, as shares of the roomiest."""
+        return -float(np.minimum(self._left, 0).sum())
+
     def exchange(self, turn: int) -> None:
         """One exchange between a machine that holds too much and another, where there is one."""
         rows = np.flatnonzero(self.over)
@@ -162,10 +174,11 @@ class _State:
         net = taken[None, :, :, :] - given[:, None, None, :]
         after = _harm(self._left[row] - net) + _harm(self._left[others][None, :, None, :] + net)
         after -= before[None, :, None]
-        if self._thrift:
+        if self.thrift:
             size = self._size[others][None, :, :] + self._size[row, :own, None, None]
-            after += self._thrift * size
+            after += self.thrift * size
         after[:, taken[:, :, 0] >= _FAR] = np.inf
+        after[~net.any(axis=3)] = np.inf  # like for like, or nothing for nothing
         flat = after.ravel()
         for choice in self._best(flat):
             if not np.isfinite(flat[choice]):
@@ -173,7 +186,7 @@ class _State:
             mine, other, theirs = np.unravel_index(int(choice), after.shape)
             partner = int(others[other])
             out, back = self._sets[row][mine], self._sets[partner][theirs]
-            if (out or back) and self._apply(row, partner, out, back):
+            if self._apply(row, partner, out, back):
                 rest = turn + 1 + int(self._rng.integers(*_RESTS))
                 self._until[row, partner] = self._until[partner, row] = rest
                 return

@@ -165,6 +165,17 @@ def earlier_plan(data: bytes, problem: Problem, *, file: str) -> Plan:
         document = msgspec.json.decode(data, type=PlanDocument)
     except msgspec.DecodeError as error:
         raise ConfigError(f"{file}: {error}: expected what edgesdk plan --json printed") from None
+    seen: set[str] = set()
+    for at, assigned in enumerate(document.assignments):
+        where = f"{file}: assignments[{at}]"
+        if assigned.instance in seen:
+            raise ConfigError(f"{where}.instance = {assigned.instance!r}: expected each one once")
+        seen.add(assigned.instance)
+        for name, count in assigned.streams.items():
+            if not 1 <= count <= 10**9:
+                raise ConfigError(
+                    f"{where}.streams.{name} = {count}: expected a whole number, 1 or more"
+                )
     prices = {m.name: m.microusd for m in problem.machines}
     machines = tuple(Machine(a.instance, a.type, a.streams) for a in document.assignments)
     cost = sum(prices.get(machine.type, 0) for machine in machines)

@@ -147,6 +147,8 @@ class Fleet:
         forbidden: set[str] = set().union(*(self._apart.get(name, set()) for name, _ in bundle))
         for kinds, need in self._by_need(bundle):
             rows = np.flatnonzero(np.isin(self._type_of, kinds))
+            if not len(rows):
+                continue
             left = self.left[rows]
             if loads:
                 left = left - np.array([self._extra(int(row), loads) for row in rows], np.int64)

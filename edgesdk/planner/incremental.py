@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgesdk.errors import PlanError, UsageError
+from edgesdk.planner.carrying import carried
 from edgesdk.planner.fleet import Bundle, Fleet
 from edgesdk.planner.heuristics import best_first_fit
 from edgesdk.planner.items import make_items
+from edgesdk.planner.matching import matched
 from edgesdk.planner.packing import Clock, solve
 from edgesdk.planner.plan import Machine, Plan, make_plan
 from edgesdk.planner.problem import MachineType, Problem
+from edgesdk.planner.restoring import restored
 from edgesdk.planner.retargeting import retarget
 from edgesdk.planner.shortage import unplaced
 from edgesdk.planner.verifier import verify
@@ -82,29 +85,38 @@ def replan(
     Of the streams that ran before at most the share *churn* moves, unless more must. Classes are
     matched by name; arrivals and departures are not moves. Raises as ``solve`` does.
     """
+    start = clock()
     fresh = solve(problem, clock=clock, seconds=seconds / 2)
-    end = clock() + seconds / 2
+    named = matched(plan.machines, fresh.machines)
+    expired = _after(clock, clock() + _RESTORING * seconds)
+    named = restored(problem, plan.machines, named, expired)
+    fresh = replace(fresh, machines=tuple(named))
+    half, end = (start + clock() + seconds) / 2, start + seconds
     budget = int(churn * sum(sum(m.streams.values()) for m in plan.machines))
-    found: list[tuple[int, int, list[Machine]]] = []
+    found = [(moved_streams(plan.machines, fresh.machines), fresh.microusd, list(fresh.machines))]
     rng = np.random.default_rng(1)
-    good_enough = fresh.microusd * (1 + _NEAR)
     for trial in range(_MOST_TRIALS):
-        if found and (clock() > end or min(f[1] for f in found) <= good_enough):
+        near = fresh.microusd * (1 + (_NEAR if clock() < half else _FAIR))
+        if trial and (
+            clock() > end or any(moved <= budget and cost <= near for moved, cost, _ in found)
+        ):
             break
         share, order = _TRIALS[trial] if trial < len(_TRIALS) else (0.95, "chance")
-        machines = _kept(problem, plan, int(budget * share), order, clock, rng)
+        try:
+            machines = _kept(problem, plan, int(budget * share), order, clock, rng)
+        except PlanError:  # what is left over finds no place beside what stays
+            continue
         moved = moved_streams(plan.machines, machines)
         cost = sum(_price(problem, m.type) for m in machines)
         found.append((moved, cost, machines))
-        if trial == 0 and (moved > budget or cost > good_enough):
-            expired = _after(clock, clock() + _RETARGETING * (end - clock()))
-            found += _retargeted(problem, plan, fresh, budget, expired, rng)
+        if trial in _RETARGETED and (moved > budget or cost > near):
+            until = clock() + _RETARGETING * (end - clock())
+            found += _retargeted(problem, plan, fresh, budget, clock, until, rng)
     within = [f for f in found if f[0] <= budget] or [min(found, key=lambda f: f[0])]
     cheapest = min(cost for _, cost, _ in within)
     moved, _, machines = min((f for f in within if f[1] <= cheapest), key=lambda f: f[0])
     chosen = _finished(problem, machines, "replanned").bounded(fresh.bound_microusd)
     points = {(m, c) for m, c, _ in found}
-    points.add((moved_streams(plan.machines, fresh.machines), fresh.microusd))
     front = [
         TradeOff(m, c)
         for m, c in sorted(points)
@@ -122,17 +134,21 @@ def _retargeted(
     plan: Plan,
     fresh: Plan,
     budget: int,
-    expired: Callable[[], bool],
+    clock: Clock,
+    end: float,
     rng: np.random.Generator,
 ) -> list[tuple[int, int, list[Machine]]]:
-    """Plans on other mixes, until one moves no more than *budget*."""
-    types = {m.name for m in problem.machines}
-    known = [machine for machine in plan.machines if machine.type in types]
+    """Plans on other mixes, until one moves no more than *budget*.
+
+    Each mix gets its part of the time until *end*: one on which nothing is found takes all of it.
+    """
+    known = carried(problem, plan.machines)
     ids = {machine.id for machine in plan.machines}
     found = []
-    for level, room in _LEVELS:
-        if expired():
+    for tried, (level, room) in enumerate(_LEVELS):
+        if clock() > end:
             break
+        expired = _after(clock, clock() + (end - clock()) / (len(_LEVELS) - tried))
         allowed = int(fresh.microusd * (1 + level))
         try:
             machines = retarget(
@@ -144,6 +160,8 @@ def _retargeted(
             continue
         new = _renamed((m for m in machines if not m.id), ids)
         machines = [*(m for m in machines if m.id), *new]
+        expired = _after(clock, clock() + _RESTORING * (end - clock()))
+        machines = restored(problem, plan.machines, machines, expired)
         moved = moved_streams(plan.machines, machines)
         found.append((moved, sum(_price(problem, m.type) for m in machines), machines))
         if moved <= budget:
@@ -151,7 +169,8 @@ def _retargeted(
     return found
 
 
-_RETARGETING = 0.6  # of the time
+_RETARGETING = 0.5  # of the time that is left
+_RESTORING = 0.1
 _LEVELS = ((0.0095, 0.2), (0.0095, 0.02), (0.006, 0.2), (0.0095, 1.0))
 """How much dearer than a fresh plan, and how much free room is worth in moves."""
 
@@ -161,8 +180,10 @@ _TRIALS = (
 )
 """How much of the churn is spent on dissolving machines, and which go first."""
 
-_MOST_TRIALS = 40
-_NEAR = 0.003  # nearer to a fresh plan's cost more churn is not worth trying
+_RETARGETED = (0, 5, 13, 30)  # trials after which other mixes are tried
+_MOST_TRIALS = 60
+_NEAR, _FAIR = 0.003, 0.0095
+"""How near to a fresh plan's cost is enough, in the first half of the time and in the second."""
 
 
 def moved_streams(before: Iterable[Machine], after: Iterable[Machine]) -> int:
@@ -191,12 +212,7 @@ def _kept(
 ) -> list[Machine]:
     """*plan* made to hold for *problem*, after dissolving machines of *budget* streams."""
     known = {c.name: c.count for c in problem.classes}
-    types = {m.name for m in problem.machines}
-    machines = [
-        Machine(m.id, m.type, {n: k for n, k in m.streams.items() if n in known})
-        for m in plan.machines
-        if m.type in types
-    ]
+    machines = carried(problem, plan.machines)
     fleet = Fleet(problem, machines)
     fleet.changed = [True] * len(machines)
     waiting: Counter[Bundle] = Counter()

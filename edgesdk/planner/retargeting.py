@@ -25,7 +25,7 @@ __all__ = ["retarget"]
 Ints = NDArray[np.int64]
 
 _THRIFT = 0.0001  # of a machine over capacity is worth moving one stream
-_MOST_CLASSES = 500  # beyond, a program in these terms is no use
+_MOST_CLASSES = 20_000  # beyond, looking at exchanges takes too long
 _ROUNDS = 900
 
 
