@@ -58,6 +58,7 @@ class _Asked:
     requests: Sequence[Request]
     items: Sequence[int]
     exact: bool
+    left_ns: int  # to its deadline, when it came
     small: list[Any] | None = None
     sought: bool = False  # not decided at once: peers were asked
     wanted: Deliver | None = None
@@ -143,7 +144,8 @@ class Asking:
                 weight=terms.weight,
                 reach=Reach.NODE if stays else _REACH[terms.reach],
             )
-            self._asked[number] = _Asked(group, requests, counts, terms.exact)
+            left = group.deadline_ns - time.monotonic_ns()
+            self._asked[number] = _Asked(group, requests, counts, terms.exact, left)
         return group
 
     def prepare(self, group: Group) -> None:
@@ -182,7 +184,7 @@ class Asking:
             self._forget(asked)
             self._went(asked, False)
             self.counts.dropped += 1
-            return lambda: self._report([_given_up(asked, r, action) for r in asked.requests])
+            return lambda: self._give_up(asked, action)
         if isinstance(action, Deliver):
             asked.wanted = action
             self._went(asked, True)
@@ -207,6 +209,10 @@ class Asking:
         asked.wanted = None
         with self._lock:
             self._asked.pop(asked.group.id, None)
+
+    def _give_up(self, asked: _Asked, action: Drop) -> None:
+        self._local.doubt(asked.group.model, asked.group.items, asked.left_ns)
+        self._report([_given_up(asked, r, action) for r in asked.requests])
 
     def _run(self, asked: _Asked, action: Run) -> None:
         found = self._local.take(action.promise)

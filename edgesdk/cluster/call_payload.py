@@ -166,7 +166,7 @@ def _frame(argument: tuple[int, FrameView]) -> _Frame:
 def _view(frame: _Frame, pixels: NDArray[np.uint8]) -> FrameView:
     if (pixels.ndim == 2) != (frame.colour == "GRAY") or pixels.shape[2:] not in ((), (3,)):
         raise WireError(f"a picture {pixels.shape} that is said to be {frame.colour}")
-    image = pixels
+    image = pixels.view()  # the array itself may be used again by whoever decoded it
     if frame.box is not None:
         x1, y1, x2, y2 = frame.box
         if (

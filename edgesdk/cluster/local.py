@@ -191,6 +191,13 @@ class NodeLocal(balance.Local):
         found = self._models.get(model)
         return 0 if found is None else found.executor.cost_ns(found.model, items)
 
+    def doubt(self, model: int, items: int, left_ns: int) -> None:
+        """A group of an own operator that had *left_ns* when it came was given up."""
+        found = self._models.get(model)
+        own = found is not None and found.lane != _ACCELERATOR
+        if found is not None and own and found.executor.cost_ns(found.model, items) > left_ns:
+            found.executor.doubt(found.model)
+
     def residents(self) -> Sequence[int]:
         return [key for key, at in self._models.items() if at.lane == _ACCELERATOR]
 

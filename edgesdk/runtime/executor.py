@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import cast
 
 from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
@@ -100,6 +101,19 @@ class Executor:
         with self._wake:
             self._scheduler.remove_model(model)
             self._numbers = {known: n for known, n in self._numbers.items() if n != model}
+
+    def doubt(self, model: Runnable) -> None:
+        """By the estimate no group of *model* would end in time even on an idle device, so that
+        none ever runs to correct it: it comes down by an eighth."""
+        with self._wake:
+            number = self._numbers.get(model)
+            if number is None:
+                return
+            items = range(1, model.max_batch + 1)
+            lower = [max(1, self._scheduler.cost_upper(number, n) * 7 // 8) for n in items]
+            with suppress(UsageError):  # something of it is about to run
+                self._scheduler.remove_model(number)
+                self._numbers[model] = self._scheduler.add_model(lower)
 
     def remove_app(self, app: int) -> None:
         """Forgets *app*; UsageError while it has streams or jobs that run."""

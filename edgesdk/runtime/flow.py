@@ -19,6 +19,7 @@ from edgesdk.records import Provenance
 from edgesdk.runtime.executor import Outcome
 from edgesdk.runtime.ledger import End, State
 from edgesdk.runtime.outlet import Outlet
+from edgesdk.runtime.own_times import OwnTimes
 from edgesdk.runtime.program import CameraProgram, Stage, Wish
 from edgesdk.runtime.sequencer import Sequencer
 from edgesdk.runtime.services import Port, Services, StageClock
@@ -59,6 +60,7 @@ class CameraFlow:
         self._patience_ns = max(outlet.deadline_ns for outlet in outlets.values())
         self._clocks = dict(clocks)
         self._services = services
+        self._own_times = OwnTimes()
         self._order: dict[int, Sequencer[Any]] = {}
         self._stages: dict[int, Stage] = {}
         self._leaving: list[Outlet] = []
@@ -173,6 +175,7 @@ class CameraFlow:
 
     def tick(self, now_ns: int) -> None:
         """Gives up waiting for results whose deadline has passed and that block newer ones."""
+        self._own_times.look(self.program, self._clocks, now_ns)
         for index in self._order:
             self._run_in_order(self._stages[index], now_ns)
         for outlet in (*self.outlets.values(), *self._leaving):
@@ -216,7 +219,7 @@ class CameraFlow:
             self._run_in_order(stage, time.monotonic_ns())
         elif missing:
             task.values[stage.index] = missing[0]
-        elif stage.index in self._ports:
+        elif stage.index in self._ports and not self._own_times.is_brief(stage.index):
             self._infer(task, stage, inputs)
         elif stage.own:
             task.made.append(stage.index)
@@ -260,7 +263,8 @@ class CameraFlow:
         if port.terms is None:
             self._services.infer(port, pictures, deadline_ns, done)
         else:
-            self._services.place(port, pictures, deadline_ns, done, task.started_ns)
+            until = self._own_times.until(stage.index, deadline_ns, time.monotonic_ns())
+            self._services.place(port, pictures, until, done, task.started_ns)
 
     def _job_deadline(self, task: Task, stage: Stage, after_ns: int) -> int:
         """The earliest deadline after *after_ns* of those that want this stage, else the last."""
@@ -293,8 +297,10 @@ class CameraFlow:
         """Asks again where another application has a later deadline than the one given up."""
         request = outcome.request
         assert request is not None
-        later = self._job_deadline(task, stage, request.deadline_ns)
-        if later <= request.deadline_ns or task.values.get(stage.index) is not Mark.RUNNING:
+        placed = request.terms is not None
+        given = request.deadline_ns + (self._own_times.after(stage.index) if placed else 0)
+        later = self._job_deadline(task, stage, given)
+        if later <= given or task.values.get(stage.index) is not Mark.RUNNING:
             return False
         self._ask(task, stage, first, request.pictures, later)
         return True

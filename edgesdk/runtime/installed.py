@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 
+from edgesdk.core.sched import SchedulerFull
 from edgesdk.errors import UsageError
 from edgesdk.graph.plan import Plan, PlannedOperator
 from edgesdk.runtime.executor import Executor
@@ -40,12 +41,11 @@ class Installed:
         self.executors: Mapping[str, Executor] = {}
         self._own_code = own_code
         self._report = report
-        self._operators: Mapping[str, tuple[OwnOperator, int]] = {}
+        self._operators: Mapping[str, OwnOperator] = {}
         self._stop = threading.Event()
 
     def find(self, operator_id: str) -> OwnOperator | None:
-        found = self._operators.get(operator_id)
-        return None if found is None else found[0]
+        return self._operators.get(operator_id)
 
     @property
     def ids(self) -> frozenset[str]:
@@ -59,8 +59,14 @@ class Installed:
             if planned.id not in self._operators:
                 app = min(planned.applications)
                 operator = OwnOperator(planned, app, partial(self._own_code.run, app))
-                number = self._executor(app).add_model(operator)
-                self._operators = {**self._operators, planned.id: (operator, number)}
+                try:
+                    self._executor(app).add_model(operator)
+                except SchedulerFull:
+                    log.warning(
+                        "%s of %s runs on this node only: too many do not", planned.name, app
+                    )
+                    continue
+                self._operators = {**self._operators, planned.id: operator}
         return frozenset(wanted)
 
     def keep(self, wanted: AbstractSet[str]) -> None:
@@ -69,14 +75,14 @@ class Installed:
         if not gone:
             return
         self._operators = {k: found for k, found in self._operators.items() if k in wanted}
-        used = {operator.runs_on for operator, _ in self._operators.values()}
+        used = {operator.runs_on for operator in self._operators.values()}
         left = [executor for app, executor in self.executors.items() if app not in used]
         before = self.executors
         self.executors = {app: executor for app, executor in before.items() if app in used}
         for executor in left:
             executor.stop(0.0)
-        for operator, number in gone.values():
-            if operator.runs_on in used and not self._forgotten(before[operator.runs_on], number):
+        for operator in gone.values():
+            if operator.runs_on in used and not self._forgotten(before[operator.runs_on], operator):
                 log.warning("%s of %s does not come to its end", operator.name, operator.runs_on)
 
     def stop(self) -> None:
@@ -93,19 +99,19 @@ class Installed:
             self.executors = {**self.executors, app: executor}
         return executor
 
-    def _forgotten(self, executor: Executor, number: int) -> bool:
+    def _forgotten(self, executor: Executor, operator: OwnOperator) -> bool:
         """Whether the scheduler has let go of it in time."""
         end = time.monotonic() + _LEAVE_S
-        while _busy(executor, number):
+        while _busy(executor, operator):
             if time.monotonic() >= end or self._stop.wait(_LOOK_S):
                 return False
         return True
 
 
-def _busy(executor: Executor, number: int) -> bool:
+def _busy(executor: Executor, operator: OwnOperator) -> bool:
     """Tries to make the scheduler forget it."""
     try:
-        executor.remove_model(number)
+        executor.remove_model(executor.add_model(operator))
     except UsageError:  # a reservation, or a call that runs
         return True
     return False

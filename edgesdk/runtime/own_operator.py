@@ -57,12 +57,12 @@ class OwnOperator:
         self.arguments = len(planned.inputs)
         self.runs_on = runs_on
         self.settled = False
-        self.travels = planned.custom.announced is not None
+        self.travels = True
         self._execution = execution_of(planned.custom)
         self._whole = [planned.custom.takes_view(i) for i in range(self.arguments)]
         self._step = planned.start()
         self._run = run
-        self._seen = self.travels
+        self._seen = planned.custom.announced is not None
 
     def execution(self, node: str = "") -> Execution:
         return msgspec.structs.replace(self._execution, node=node)
@@ -78,7 +78,7 @@ class OwnOperator:
     def infer(self, inputs: Sequence[Call], ready_ns: int = 0) -> list[Any]:
         values = [self._run(partial(self._step.step, *call.values, call.info)) for call in inputs]
         if not self._seen:
-            # What it gives is known once it was seen: nothing announces it.
+            # Nothing announces what it gives: the first values tell.
             self._seen, self.travels = True, all(map(travels, values))
         return values
 

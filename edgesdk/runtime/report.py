@@ -72,7 +72,8 @@ def summary(node: Node) -> RunSummary:
 
 
 def _placed(node: Node) -> Placed:
-    executors = node.wiring.executors.values()
+    installed = node.workshop.installed.executors
+    executors = [*node.wiring.executors.values(), *installed.values()]
     return Placed(
         executed=sum(executor.executed for executor in executors),
         received=sum(executor.received for executor in executors),

@@ -28,6 +28,7 @@ class Asked(Protocol):
         """Whether its work can be done on another node, as far as is known."""
         ...
 
+
 class Runnable(Asked, Protocol):
     """What is here to be run. Thread-safe; :meth:`infer` is called from one thread at a time."""
 
