@@ -92,7 +92,7 @@ class Member:
         self._verbs = dict(verbs or {})
         self._lock = threading.Lock()
         self._peers: dict[int, Peer] = {}
-        self.conduct = Conduct()
+        self.conduct = Conduct(self.started_ns, who=self._name, leave_out=self._leave_out)
         self._told_ns: int | None = None
         self._refresh_ns = 0
         self._closed = False
@@ -229,10 +229,11 @@ class Member:
 
     def misbehaved(self, number: int, what: str) -> None:
         """See :class:`~edgesdk.cluster.asking.Verdicts`; any thread."""
-        name = self._name(number) or f"node {number}"
-        if self.conduct.offence(number, name, what, time.monotonic_ns()):
-            self._step(lambda balancer, now: balancer.gone(number, now))
-            self.entrance.look()
+        self.conduct.offence(number, what, time.monotonic_ns())
+
+    def _leave_out(self, number: int) -> None:
+        self._step(lambda balancer, now: balancer.gone(number, now))
+        self.entrance.look()
 
     def seen(self) -> tuple[dict[int, Seen], set[int]]:
         """What the balancer knows of each member, and the numbers of those in its view."""
@@ -331,6 +332,9 @@ class Member:
     # On the control thread.
 
     def _received(self, peer: Peer, data: bytes) -> None:
+        if not self.conduct.hears(peer.number, data, time.monotonic_ns()):
+            self.refused_datagrams += 1
+            return
         try:
             self._step(lambda balancer, now: balancer.received(peer.number, data, now))
         except MessageError as error:

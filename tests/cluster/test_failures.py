@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,25 @@ def test_hostile_messages_of_a_member_are_refused_and_change_nothing(
     assert busy.process.poll() is None
     assert goodput(during(busy, 2)) > 0.8
     check_ledgers(cluster)
+
+
+def test_a_member_that_floods_takes_nothing_from_others(
+    cluster: Cluster, busy: Agent, cards: Any
+) -> None:
+    identity = Identity.load(cluster.authority.add("flood").bundle)
+    with Impostor(identity, model_of(cards), [busy.address]) as peer:
+        eventually(lambda: peer.control.peers(), "the flood joins")
+        before, end = len(busy.records()), time.monotonic() + 2.5
+        offer = Offer(1, model_of(cards), 0, 1, 10**9, 10**6, 10_000)
+        for turn in count():
+            for number in range(50):
+                peer.send(offer._replace(number=50 * turn + number).pack())
+            time.sleep(0.01)  # 5,000 a second are no less to it than more would be
+            if time.monotonic() > end:
+                break
+        assert link_to(busy, "flood")["left_out"]
+        assert goodput(busy.records()[before:]) > 0.85
+    assert busy.peers() >= {"one", "two", "three"}
 
 
 def test_a_removed_members_sessions_end_when_the_list_arrives(
