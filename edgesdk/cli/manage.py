@@ -171,7 +171,7 @@ def _run(
                 _tell(f"all {len(streams)} streams have their machine")
             # Until all run there is something new every moment.
             pause = period if settled else min(period, 0.5)
-            pause = min(pause, _TROUBLED_S) if live.troubled else pause
+            pause = min(pause, _TROUBLED_S) if live.troubled or not live.settled else pause
             if duration is not None:
                 pause = min(pause, max(0.0, began + duration - time.monotonic()))
             if interrupts.asked.wait(pause):
@@ -289,7 +289,13 @@ def _provider(
         source = (_existing if name == "cluster" else _cloud)(operator, problem, words)
     # A machine that did not answer took the first second of the two that the end may take.
     stack.callback(lambda: source.close(0.7 if interrupts.left_behind else 1.6))
-    return source, lambda address, verb, body: administer(operator, address, verb, body)
+
+    def ask(address: tuple[str, int], verb: str, body: Any) -> Any:
+        # Models are loaded before an assignment is taken; a status is there or not.
+        seconds = {"assign": 30.0, "status": 3.0}.get(verb, 6.0)
+        return administer(operator, address, verb, body, timeout=seconds)
+
+    return source, ask
 
 
 def _existing(operator: Any, problem: Problem, words: dict[str, Any]) -> Provider:

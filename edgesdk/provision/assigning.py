@@ -22,6 +22,7 @@ class Assigner:
     """Carries out what *fleet* (only read) says: where each stream is meant to be.
 
     left: streams that keep state and the machine that they move from, until they have moved.
+    guests: streams whose machine is not there yet, and the one that runs them until then.
     """
 
     def __init__(
@@ -34,15 +35,27 @@ class Assigner:
         self._streams, self._fleet, self._ask, self._told = streams, fleet, ask, told
         self._revision = 0
         self.left: dict[int, str] = {}
+        self.guests: dict[int, str] = {}
 
     def assign(
         self, machines: Mapping[str, LiveMachine], hosts: Mapping[str, Host], now_s: float
     ) -> None:
         """Tells those whose streams changed; the new place first, then the old. What a machine
         does not take it is asked again at the next call."""
+        self._tell_changed(machines, hosts, now_s)
+        gone = [s for s, id_ in self.guests.items() if self._runs_elsewhere(s, id_, machines)]
+        for stream in gone:
+            del self.guests[stream]
+        if gone:
+            self._tell_changed(machines, hosts, now_s)
+
+    def _tell_changed(
+        self, machines: Mapping[str, LiveMachine], hosts: Mapping[str, Host], now_s: float
+    ) -> None:
         changed = []
         for id_, machine in machines.items():
-            mine = tuple(int(s) for s in (self._fleet.machine == machine.slot).nonzero()[0])
+            placed = {int(s) for s in (self._fleet.machine == machine.slot).nonzero()[0]}
+            mine = tuple(sorted(placed | {s for s, at in self.guests.items() if at == id_}))
             host = hosts.get(id_)
             if mine != machine.told and host is not None and host.state == "ready" and host.address:
                 changed.append((len(set(mine) - set(machine.told or ())) == 0, id_, host, mine))
@@ -69,7 +82,9 @@ class Assigner:
         self, host: Host, mine: Sequence[int], new: set[int], hosts: Mapping[str, Host]
     ) -> bool:
         assert host.address is not None
-        origins = self._origins(sorted(new & self.left.keys()), hosts)
+        guests = {s: id_ for s, id_ in self.guests.items() if id_ != host.id and s in new}
+        kept = {s: id_ for s, id_ in guests.items() if not self._streams[s].stateless}
+        origins = self._origins({s: at for s, at in (self.left | kept).items() if s in new}, hosts)
         awaits = sorted({self._streams[s].camera for s in origins})
         self._revision += 1
         try:
@@ -88,17 +103,17 @@ class Assigner:
         return True
 
     def _origins(
-        self, streams: Sequence[int], hosts: Mapping[str, Host]
+        self, left: Mapping[int, str], hosts: Mapping[str, Host]
     ) -> dict[int, tuple[str, int]]:
-        """Where the states of *streams* can be asked for; it says whose cannot."""
+        """Where the states of the streams *left* can be asked for; it says whose cannot."""
         found = {}
-        for stream in streams:
-            source = hosts.get(self.left[stream])
+        for stream, id_ in sorted(left.items()):
+            source = hosts.get(id_)
             if source is not None and source.state == "ready" and source.address is not None:
                 found[stream] = source.address
             else:
                 one = self._streams[stream]
-                self._told(f"{one.klass}/{one.camera}: starts anew: {self.left[stream]} is gone")
+                self._told(f"{one.klass}/{one.camera}: starts anew: {id_} is gone")
         return found
 
     def _wait_for_cameras(self, host: Host, streams: Mapping[int, Any]) -> None:

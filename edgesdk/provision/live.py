@@ -21,10 +21,12 @@ from edgesdk.provision.finding import match_machines
 from edgesdk.provision.live_records import LiveMachine, LiveStream, Loss
 from edgesdk.provision.observing import Observer, status_of
 from edgesdk.provision.provider import Ask, Host, Provider
+from edgesdk.provision.standing_in import stand_ins
 
 __all__ = ["Live"]
 
 _MACHINES = 512
+_REFUSED = 0.4  # of the time: a machine that answers for its agent knows that there is none
 _BOOTS = 5  # times as long as a machine takes to come: then it does not
 
 
@@ -80,7 +82,10 @@ class Live:
         self.assigner = Assigner(self.streams, self.fleet, self.ask, self.told)
         self._leaving: set[str] = set()
         self._lost: dict[str, set[int]] = {}
+        self._uncovered: set[int] = set()  # lost streams that run nowhere yet
+        self._hard = np.array([r.name != "cpu" for r in problem.resources])
         self._silent: set[str] = set()  # lost, and yet there
+        self._asked: set[str] = set()  # those of them that are asked at the next look
         self._unreturned: set[str] = set()
 
     @property
@@ -154,11 +159,14 @@ class Live:
             self.told(f"nothing is known of the machines: {error}")
             self._stop_for_money(now_s)
             return Decisions()
-        self.observer.look(self.machines, hosts, now_s)
+        silent = self._look(hosts, now_s)
         self._note_losses(hosts, now_s)
+        self._welcome(hosts, silent, now_s)
         self.fleet.observe(now_s, self.observer.measured)
         decisions = self.watcher.step(now_s, self.fleet)
         self._do(decisions, now_s)
+        self._cover(hosts)
+        self._say_what_covers(decisions)
         self._stop_for_money(now_s)
         self.assigner.assign(self.machines, hosts, now_s)
         self._release(now_s)
@@ -231,6 +239,7 @@ class Live:
             mine = np.flatnonzero(self.fleet.machine == machine.slot)
             self.told(f"lost {id_}: {why}; {len(mine)} streams move")
             self._lost[id_] = {int(s) for s in mine}
+            self._uncovered |= self._lost[id_]
             self._drop(id_)
             host = hosts.get(id_)
             if host is not None and host.state != "gone":
@@ -238,7 +247,6 @@ class Live:
                 (self._unreturned if self.provider.owns else self._silent).add(id_)
             elif self.budget is not None:
                 self.budget.returned(id_, now_s)
-        self._welcome(hosts, now_s)
 
     def _loss(self, machine: LiveMachine, host: Host | None, now_s: float) -> str | None:
         """Why *machine* is lost; None where it is not."""
@@ -250,22 +258,28 @@ class Live:
             waited = now_s - machine.began_s
             late = waited > _BOOTS * self.settings.boot_s
             return f"its agent did not come in {waited:.0f} s" if late else None
-        if machine.unanswered > 1 and now_s - machine.heard_s >= self.silent_s:
+        limit = self.silent_s * (_REFUSED if machine.refuses else 1.0)
+        if machine.unanswered > 1 and now_s - machine.heard_s >= limit:
             return f"silent for {now_s - machine.heard_s:.0f} s"
         return None
 
-    def _welcome(self, hosts: Mapping[str, Host], now_s: float) -> None:
+    def _look(self, hosts: Mapping[str, Host], now_s: float) -> set[str]:
+        """At all machines, and at those that were lost: which of them are still silent."""
+        self._silent &= {id_ for id_, host in hosts.items() if host.state == "ready"}
+        guests = set(self.assigner.guests.values())
+        return self.observer.look(self.machines, hosts, now_s, also=self._silent, guests=guests)
+
+    def _welcome(self, hosts: Mapping[str, Host], silent: set[str], now_s: float) -> None:
         """Machines that are new, and those that were lost and answer again: they are told what is
         theirs now, if only that it is nothing."""
         if self.provider.owns:
             return
         kinds = [kind.name for kind in self.kinds]
-        self._silent &= {id_ for id_, host in hosts.items() if host.state == "ready"}
-        again = self.observer.answers([hosts[id_] for id_ in sorted(self._silent)])
-        for id_, seen in again.items():
-            if not isinstance(seen, EdgeError):
+        for id_ in sorted(self._silent - silent):
+            if id_ in self._asked:
                 self._silent.discard(id_)
                 self.told(f"{id_} answers again")
+        self._asked = set(self._silent)
         for id_, host in hosts.items():
             new = id_ not in self.machines and id_ not in self._silent
             if new and host.state == "ready" and host.kind in kinds:
@@ -295,19 +309,30 @@ class Live:
             origin = names.get(before, "nowhere")
             where = names.get(target, "nowhere")
             self.told(f"{stream.klass}/{stream.camera}: {origin} -> {where}{degraded}")
-        self._say_what_covers(decisions, set(slots.values()))
         if self.provider.spends:
             self._leaving.update(names[slot] for slot in decisions.releases if slot in names)
 
-    def _say_what_covers(self, decisions: Decisions, booting: set[int]) -> None:
+    def _cover(self, hosts: Mapping[str, Host]) -> None:
+        """Lost streams whose new machine is not there yet run as guests on others until then."""
+        names = {m.slot: id_ for id_, m in self.machines.items()}
+        ready = {s for s, id_ in names.items() if id_ in hosts and hosts[id_].state == "ready"}
+        guests = self.assigner.guests
+        for stream, id_ in list(guests.items()):
+            if id_ not in self.machines:
+                del guests[stream]
+                self._uncovered.add(stream)
+        waiting = {s for s in self._uncovered if int(self.fleet.machine[s]) not in ready}
+        for stream, slot in stand_ins(self.fleet, waiting, sorted(ready), self._hard).items():
+            one = self.streams[stream]
+            guests[stream] = names[slot]
+            self.told(f"{one.klass}/{one.camera}: runs on {names[slot]} until then")
+        self._uncovered = waiting - guests.keys()
+
+    def _say_what_covers(self, decisions: Decisions) -> None:
         """What became of the streams of lost machines."""
         for id_, streams in self._lost.items():
-            degraded = streams & set(decisions.degraded)
-            waiting = {
-                s
-                for s in streams - degraded
-                if (place := int(self.fleet.machine[s])) == NOWHERE or place in booting
-            }
+            degraded = streams & (set(decisions.degraded) | self.assigner.guests.keys())
+            waiting = (streams & self._uncovered) - degraded
             headroom = len(streams) - len(degraded) - len(waiting)
             self.losses.append(Loss(id_, headroom, len(degraded), len(waiting)))
             keep = [s for s in streams if not self.streams[s].stateless]

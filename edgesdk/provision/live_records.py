@@ -44,7 +44,8 @@ class Loss:
 
 @dataclass(eq=False)
 class LiveMachine:
-    """*unanswered*: how many times in a row it did not say how it is; *heard_s*: when it did."""
+    """*unanswered*: how many times in a row it did not say how it is; *heard_s*: when it did;
+    *refuses*: its machine says that no agent is there."""
 
     slot: int
     kind: int
@@ -56,3 +57,4 @@ class LiveMachine:
     began_s: float = 0.0
     heard_s: float = 0.0
     unanswered: int = 0
+    refuses: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,7 +65,7 @@ class Observer:
         self._cpu = names.index("cpu") if "cpu" in names else None
         self._memory = names.index("memory") if "memory" in names else None
 
-    def answers(self, hosts: Sequence[Host]) -> dict[str, MemberStatus | EdgeError]:
+    def _answers(self, hosts: Sequence[Host]) -> dict[str, MemberStatus | EdgeError]:
         """What each says of itself, asked side by side: one that hangs holds up no other."""
 
         def one(host: Host) -> MemberStatus | EdgeError:
@@ -79,15 +80,33 @@ class Observer:
             return dict(zip((host.id for host in hosts), pool.map(one, hosts), strict=True))
 
     def look(
-        self, machines: Mapping[str, LiveMachine], hosts: Mapping[str, Host], now_s: float
-    ) -> None:
-        """Looks at all that are ready; where one does not answer, what was known holds."""
-        ready = [hosts[id_] for id_ in machines if id_ in hosts and hosts[id_].state == "ready"]
-        for id_, seen in self.answers(ready).items():
+        self,
+        machines: Mapping[str, LiveMachine],
+        hosts: Mapping[str, Host],
+        now_s: float,
+        *,
+        also: AbstractSet[str] = frozenset(),
+        guests: AbstractSet[str] = frozenset(),
+    ) -> set[str]:
+        """Looks at all that are ready; where one does not answer, what was known holds.
+
+        *also*: others to ask; those of them that do not answer are returned. *guests*: machines
+        whose use is not that of their own streams alone, and says nothing of these.
+        """
+        ids = [*machines, *sorted(also - machines.keys())]
+        ready = [hosts[id_] for id_ in ids if id_ in hosts and hosts[id_].state == "ready"]
+        silent = set()
+        for id_, seen in self._answers(ready).items():
+            if id_ not in machines:
+                if isinstance(seen, EdgeError):
+                    silent.add(id_)
+                continue
             machine = machines[id_]
             if isinstance(seen, EdgeError):
+                machine.refuses = isinstance(seen, PeerError) and seen.cause == "not listening"
                 machine.unanswered += 1
-                self._told(f"{id_} does not say how it is: {seen}")
+                if machine.unanswered == 1:
+                    self._told(f"{id_} does not say how it is: {seen}")
                 continue
             machine.unanswered, machine.heard_s = 0, now_s
             before, then = machine.seen, machine.at_s
@@ -95,9 +114,12 @@ class Observer:
                 continue  # a few frames more or less would be a large share of so short a time
             machine.seen, machine.at_s = seen, now_s
             if before is not None and before.pid == seen.pid:
+                if id_ in guests:
+                    continue
                 self._compare(machine, before, seen, now_s - then)
             elif before is not None:
                 machine.told = None  # another process: it may not have what the one before had
+        return silent
 
     def _compare(
         self, machine: LiveMachine, before: MemberStatus, seen: MemberStatus, seconds: float
