@@ -222,11 +222,13 @@ class Control:
             if self._end.is_set():
                 return
             now = time.monotonic_ns()
-            late = max(0, now - due)
-            if late > _LATE_NS:
+            late = now - due
+            if late <= _LATE_NS:  # as poll() is: it counts in milliseconds
+                late = 0
+            else:
                 with self._lock:
                     self._links.excuse(late)
-            if self._woken or late > _LATE_NS or (timer_ns is not None and now >= timer_ns):
+            if self._woken or late or (timer_ns is not None and now >= timer_ns):
                 self._woken = False
                 timer_ns = self._ask_timer(now, late)
             try:

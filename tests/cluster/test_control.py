@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta, timezone
 
 from edgesdk.cluster.authority import Authority
-from edgesdk.cluster.control import MAX_MESSAGE, Limits
+from edgesdk.cluster.control import MAX_MESSAGE, Control, Hello, Limits
 from edgesdk.cluster.identity import Identity
 
 SECOND = 1_000_000_000
@@ -203,3 +204,29 @@ def test_every_byte_on_the_wire_is_counted(cluster, station):
     after = one.control.counters()
     assert after["bytes_sent"] - before["bytes_sent"] == 40 + 65
     assert after["datagrams_sent"] - before["datagrams_sent"] == 1
+
+
+def test_a_timer_that_is_late_by_a_moment_is_not_late(cluster):
+    """Whoever doubts itself gives silent peers twice their time."""
+    late, over = [], threading.Event()
+
+    def timer(now_ns, late_ns):
+        late.append(late_ns)
+        if len(late) == 30:
+            over.set()
+        return None if over.is_set() else now_ns + 1_300_000
+
+    control = Control(
+        cluster.identity(1),
+        ("127.0.0.1", 0),
+        hello=Hello("hall", 7441, "0.1.0"),
+        received=lambda peer, data: None,
+        joined=lambda peer: None,
+        left=lambda peer, reason: None,
+        timer=timer,
+    )
+    control.start()
+    control.wake()
+    assert over.wait(10)
+    control.close()
+    assert all(late_ns == 0 or late_ns > 20_000_000 for late_ns in late)
