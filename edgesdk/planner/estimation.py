@@ -128,12 +128,59 @@ def further_runs(lower: Sequence[float], held: int, most: int) -> list[tuple[int
 
 
 def fit(runs: Sequence[Measurement]) -> Fit:
-    """Fits *runs* of one resolution; those that the machine could not keep up with are left out.
+    """Fits *runs* of one resolution: :func:`fit_together` of one."""
+    return fit_together([runs])[0]
 
-    Deviations count relative to the measurement: a small need is to be as right as a large one.
-    Accelerator time a frame is the median of the runs with the fewest streams, where no frame waits
-    for another's batch. Raises UsageError where no run remains.
+
+def fit_together(groups: Sequence[Sequence[Measurement]]) -> list[Fit]:
+    """Fits runs of one application, a group for each resolution; those that the machine could not
+    keep up with are left out.
+
+    What a machine pays once does not depend on the resolution: all groups tell it together, since
+    of one alone it is hard to tell from what each stream costs. Deviations count relative to the
+    measurement: a small need is to be as right as a large one. Accelerator time a frame is the
+    median of the runs with the fewest streams, where no frame waits for another's batch. Raises
+    UsageError where no run of a group remains.
     """
+    kept = [_kept(runs) for runs in groups]
+    runs = [run for group in kept for run in group]
+    of = np.repeat(np.arange(len(kept)), [len(group) for group in kept])
+    streams = np.array([run.streams for run in runs], dtype=np.float64)
+    frames = np.array([run.streams * run.fps for run in runs], dtype=np.float64)
+    cpu = np.array([run.cpu for run in runs], dtype=np.float64)
+    memory = np.array([run.memory for run in runs], dtype=np.float64)
+    accelerator = np.array([run.accelerator for run in runs], dtype=np.float64)
+    ones = np.ones_like(streams)
+    each = (of[:, None] == np.arange(len(kept))).astype(np.float64)
+    streams_of, frames_of = each * streams[:, None], each * frames[:, None]
+    terms = np.column_stack([ones, streams_of, frames_of])
+    cpu_found = _least_squares(*_relative(terms, cpu))
+    memory_terms = np.column_stack([ones, streams_of])
+    memory_found = _least_squares(*_relative(memory_terms, memory))
+    cpu_fitted, memory_fitted = terms @ cpu_found, memory_terms @ memory_found
+    fits = []
+    for number in range(len(kept)):
+        here = of == number
+        few = here & (streams == streams[here].min())
+        fits.append(
+            Fit(
+                cpu_shared=cpu_found[0],
+                cpu_fixed=cpu_found[1 + number],
+                cpu_per_frame=cpu_found[1 + len(kept) + number],
+                memory_shared=memory_found[0],
+                memory=memory_found[1 + number],
+                accelerator_per_frame=float(np.median(accelerator[few] / frames[few])),
+                cpu_error=_largest_deviation(cpu_fitted[here], cpu[here]),
+                memory_error=_largest_deviation(memory_fitted[here], memory[here]),
+                content_variation=float(
+                    np.median([_variation(run.cpu_seconds) for run in kept[number]])
+                ),
+            )
+        )
+    return fits
+
+
+def _kept(runs: Sequence[Measurement]) -> list[Measurement]:
     kept = [run for run in runs if run.eta >= SATURATED_ETA]
     if not kept:
         best = max((run.eta for run in runs), default=0.0)
@@ -142,30 +189,7 @@ def fit(runs: Sequence[Measurement]) -> Fit:
             f"this machine reached {best:.0%} of the desired rate at best (rates "
             f"{', '.join(f'{rate:g}' for rate in rates)} fps): measure at lower rates, with --fps"
         )
-    streams = np.array([run.streams for run in kept], dtype=np.float64)
-    frames = np.array([run.streams * run.fps for run in kept], dtype=np.float64)
-    cpu = np.array([run.cpu for run in kept], dtype=np.float64)
-    memory = np.array([run.memory for run in kept], dtype=np.float64)
-    accelerator = np.array([run.accelerator for run in kept], dtype=np.float64)
-    ones = np.ones_like(streams)
-    terms = np.column_stack([ones, streams, frames])
-    shared, fixed, per_frame = _least_squares(*_relative(terms, cpu))
-    memory_shared, each = _least_squares(*_relative(np.column_stack([ones, streams]), memory))
-    few = streams == streams.min()
-    busy = float(np.median(accelerator[few] / frames[few]))
-    cpu_fitted = shared + fixed * streams + per_frame * frames
-    memory_fitted = memory_shared + each * streams
-    return Fit(
-        cpu_shared=shared,
-        cpu_fixed=fixed,
-        cpu_per_frame=per_frame,
-        memory_shared=memory_shared,
-        memory=each,
-        accelerator_per_frame=busy,
-        cpu_error=_largest_deviation(cpu_fitted, cpu),
-        memory_error=_largest_deviation(memory_fitted, memory),
-        content_variation=float(np.median([_variation(run.cpu_seconds) for run in kept])),
-    )
+    return kept
 
 
 def published_fit(

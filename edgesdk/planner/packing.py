@@ -25,6 +25,7 @@ from edgesdk.planner.plan import Plan, make_plan
 from edgesdk.planner.problem import Problem
 from edgesdk.planner.rounding import choose, floored
 from edgesdk.planner.shortage import least_machines, shortages, unplaced
+from edgesdk.planner.shrinking import shrunk
 from edgesdk.planner.snug import snug_patterns
 from edgesdk.planner.verifier import verify
 
@@ -103,6 +104,9 @@ class _Search:
             with contextlib.suppress(ImportError):
                 expired = self._after(self._left() / 4)
                 self._offer(align_cheapest(items, self._cuts, expired, self._rng))
+        if not self._done() and self._best is not None and items.kinds > _CHOOSE_FIRST:
+            expired = self._after(self._left() / 10)
+            self._offer(shrunk(items, self._best, expired, rng=self._rng))
         if not self._done() and items.kinds <= _MANY_KINDS:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
