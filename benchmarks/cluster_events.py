@@ -19,6 +19,7 @@ Needs root and iproute2.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -180,6 +181,7 @@ class Agent:
 
 def run_agent(folder: Path) -> None:
     """``edgesdk agent`` of *folder*, in this process, with its decisions noted."""
+    gc.disable()  # as its entry does
     from edgesdk.balance import CancelDelivery, Deliver, Drop, Run
     from edgesdk.cli.agent import Service, app
     from edgesdk.cluster.asking import Asking

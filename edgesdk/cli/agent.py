@@ -6,6 +6,7 @@ surface are put together.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
@@ -96,6 +97,9 @@ class Service:
         """Raises EdgeError where the file means nothing, or what it says cannot be done."""
         self.agent.start(cancel=interrupts.asked)
         self._show(self.agent.node.config.web.listen)
+        # What the start has made stays: no collection looks at it again, and none is as long.
+        gc.freeze()
+        gc.enable()
         node = self.agent.node
         log.info("%s is up: %s", node.name, self._status())
 
