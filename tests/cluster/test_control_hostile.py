@@ -8,7 +8,7 @@ import struct
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgesdk.cluster import records
@@ -164,6 +164,7 @@ mangled = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
+@example(b"\x17\xfe\xfd" + bytes([0, 2]) + bytes(6) + bytes([0, 25]) + bytes(25), False)
 @given(mangled, st.booleans())
 def test_no_datagram_breaks_a_live_association(pair, datagram, known):
     source = pair.address(0) if known else ("10.9.9.9", 9)

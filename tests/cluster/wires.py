@@ -34,14 +34,16 @@ class Wire:
         self.ends[here].handshakes.dial(self.address(there), self.now)
 
     def run(self, lost: Callable[[int, bytes], bool] = lambda number, datagram: False) -> None:
-        """Carries datagrams until none is left, but for those *lost*, by number and bytes."""
+        """Carries datagrams until none is left, but for those *lost*, by number and bytes, and
+        those to strangers."""
+        addresses = [self.address(index) for index in range(len(self.ends))]
         while any(end.out.outgoing for end in self.ends):
             for index, end in enumerate(self.ends):
                 outgoing, end.out.outgoing = end.out.outgoing, []
-                for (host, _), datagram in outgoing:
+                for address, datagram in outgoing:
                     self.crossed += 1
-                    if not lost(self.crossed, datagram):
-                        to = int(host.rpartition(".")[2]) - 1
+                    if address in addresses and not lost(self.crossed, datagram):
+                        to = addresses.index(address)
                         self.ends[to].received(self.address(index), datagram, self.now)
 
     def wait(self, milliseconds: int) -> None:
