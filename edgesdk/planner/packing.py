@@ -36,6 +36,7 @@ Clock = Callable[[], float]
 _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
 _TRIALS = 30  # of first fit where machines are scarce, however little time there is
 _MOST_MACHINES = 1_000_000  # each is listed
+_FEW_ITEMS = 2000  # beyond, columns of equal items find more than exchanges of single ones
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -104,7 +105,8 @@ class _Search:
             with contextlib.suppress(ImportError):
                 expired = self._after(self._left() / 4)
                 self._offer(align_cheapest(items, self._cuts, expired, self._rng))
-        if not self._done() and self._best is not None and items.kinds > _CHOOSE_FIRST:
+        few = items.kinds > _CHOOSE_FIRST and items.demand.sum() <= _FEW_ITEMS
+        if not self._done() and self._best is not None and few:
             expired = self._after(self._left() / 10)
             self._offer(shrunk(items, self._best, expired, rng=self._rng))
         if not self._done() and items.kinds <= _MANY_KINDS:
