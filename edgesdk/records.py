@@ -83,7 +83,8 @@ class Offload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What made a part of the outputs: one entry for each inference operator.
+    """What made a part of the outputs: one entry for each inference operator, and for each of the
+    user's own that keeps no state.
 
     Crops of one frame may have been looked at by several nodes: then there is an entry for each.
     *offload* is None where the node that has the camera did it itself.
@@ -232,8 +233,8 @@ class SinkStats(msgspec.Struct, frozen=True, kw_only=True):
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """Where inferences were done, in requests: one frame, or up to eight crops of it.
 
-    *executed*: on this node, of them *received* for others. *offloaded*: this node's, whose results
-    came from others. *duplicates*: second results, of what was given up elsewhere and done again.
+    *executed*: on this node, of them *received* for others, a group of several frames counting once.
+    *offloaded*: this node's, whose results came from others. *duplicates*: second results, of what was given up elsewhere and done again.
     """
 
     executed: Count = 0

@@ -254,7 +254,8 @@ def operator(
     takes.
 
     version: raise it when something changes that the source does not show, such as a library. A
-    stateless operator must depend on its arguments alone: it is shared, and may run anywhere.
+    stateless operator must depend on its arguments alone: it is shared, and in a cluster it may run
+    on any node that has the same operator.
     """
     if function is not None:
         name = getattr(function, "__name__", repr(function))

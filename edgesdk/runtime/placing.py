@@ -13,7 +13,8 @@ __all__ = ["Placer", "Request", "Terms"]
 
 
 class Placer(Protocol):
-    """Decides for each inference of a live camera where it runs.
+    """Decides for each inference of a live camera, and each call of an operator of the user's own
+    that keeps no state, where it runs.
 
     A request that it was given ends in at least one Outcome, told by ``node.report``: from here,
     by :meth:`Executor.submit` or :meth:`Executor.claim` (which report by themselves), from a peer,
@@ -21,8 +22,8 @@ class Placer(Protocol):
     nobody, so what was given up on a peer may be run here at once.
 
     The pixels of ``request.pictures`` lie in the camera's ring, whose slots are few: what is kept
-    or sent is made of them soon, ``request.pictures = request.model.codec.shrink(...)``, after
-    which the request can run here all the same.
+    or sent is made of them soon (``model.codec.shrink``, or an operator's ``shrink``), after which
+    the request can run here all the same.
     """
 
     def attach(self, node: Node) -> None:
