@@ -181,7 +181,8 @@ class Agent:
 
 def run_agent(folder: Path) -> None:
     """``edgesdk agent`` of *folder*, in this process, with its decisions noted."""
-    gc.disable()  # as its entry does
+    gc.disable()  # as the console script does, and the next line
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgesdk.balance import CancelDelivery, Deliver, Drop, Run
     from edgesdk.cli.agent import Service, app
     from edgesdk.cluster.asking import Asking

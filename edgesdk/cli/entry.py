@@ -16,6 +16,8 @@ def main() -> None:
     if sys.argv[1:2] == ["agent"]:
         # Its file is read later than now anyway: from its first moment SIGHUP ends nothing.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # What numpy would do with more threads a node does not do; they spin, from the import on.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Nothing of what is imported becomes garbage, and to look for it is a tenth of the start.
         gc.disable()
     try:

@@ -177,9 +177,9 @@ class Member:
             for seed in self.config.seeds:
                 self.control.reach(*parse_address(seed), forever=True)
             self.control.start()
-            self.loader.start()
             if self.discovery is not None:
                 self.discovery.start()
+            self.loader.start()
         except BaseException:
             self.administration.close()
             self.control.close()
