@@ -233,8 +233,9 @@ class SinkStats(msgspec.Struct, frozen=True, kw_only=True):
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
     """Where inferences were done, in requests: one frame, or up to eight crops of it.
 
-    *executed*: on this node, of them *received* for others, a group of several frames counting once.
-    *offloaded*: this node's, whose results came from others. *duplicates*: second results, of what was given up elsewhere and done again.
+    *executed*: on this node, of them *received* for others, where a group of several frames is one.
+    *offloaded*: this node's, whose results came from others. *duplicates*: second results, of what
+    was given up elsewhere and done again.
     """
 
     executed: Count = 0
