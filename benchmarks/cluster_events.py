@@ -271,6 +271,7 @@ class Scene:
             peer.await_event("joined")
         for _ in range(times):
             self.busy.stop()
+            time.sleep(1.2)  # for a second after its good-bye, a name that comes is not news
             self.busy.start()
             ready_ns = self.busy.await_event("ready")[-1]
             for name, what in (
