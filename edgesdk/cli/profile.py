@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+_BUSY = 0.25  # cores
+
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def profile(
@@ -158,8 +160,16 @@ def _show(found: Profile) -> None:
             f"  the fit is off by at most {fit.cpu_error:.1%} (CPU), {fit.memory_error:.1%} "
             f"(memory); changing content moved the CPU of a second by {fit.content_variation:.0%}"
         )
+    others = max((run.others for one in found.resolutions for run in one.runs), default=0.0)
+    if others > _BUSY:
+        print(
+            f"others used up to {others:.1f} cores of this machine meanwhile: a frame costs more "
+            "CPU then, by 15 % or so; measure again when it is quiet"
+        )
     for guess in found.predictions:
         print(
             f"{guess.fps:g} fps at {guess.width}x{guess.height} ({guess.basis}): {guess.cpu:.3f} "
-            f"cores, {guess.memory / 1e6:.1f} MB, accelerator {guess.accelerator:.1%}"
+            f"cores, {guess.memory / 1e6:.1f} MB, accelerator {guess.accelerator:.1%}; alone on a "
+            f"machine {guess.machine_cpu + guess.cpu:.3f} cores, "
+            f"{(guess.machine_memory + guess.memory) / 1e6:.0f} MB"
         )

@@ -13,7 +13,7 @@ accelerator that is busy, rates in frames a second.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 SATURATED_ETA = 0.95
+_TELLING_ETA = 0.5
 _SETTLED = 0.05
 
 
@@ -182,6 +183,11 @@ def fit_together(groups: Sequence[Sequence[Measurement]]) -> list[Fit]:
 
 def _kept(runs: Sequence[Measurement]) -> list[Measurement]:
     kept = [run for run in runs if run.eta >= SATURATED_ETA]
+    if len({run.fps for run in kept}) == 1:
+        # One rate does not tell what a frame costs. Runs that fell short do, of the frames that
+        # were analysed, if not how many streams the machine can take.
+        short = (run for run in runs if _TELLING_ETA <= run.eta < SATURATED_ETA)
+        kept += [replace(run, fps=run.fps * run.eta) for run in short]
     if not kept:
         best = max((run.eta for run in runs), default=0.0)
         rates = sorted({run.fps for run in runs})

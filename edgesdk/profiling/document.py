@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from edgesdk.errors import ConfigError, UsageError
-from edgesdk.planner.estimation import Fit, Measurement, Needs, fit, interpolate
+from edgesdk.planner.estimation import Fit, Measurement, Needs, fit_together, interpolate
 
 __all__ = ["Profile", "ResolutionProfile", "load_profile"]
 
@@ -21,7 +22,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run; see :class:`~edgesdk.planner.estimation.Measurement` for the units."""
+    """One run; see :class:`~edgesdk.planner.estimation.Measurement` for the units. *others*: cores
+    that the rest of the machine used meanwhile."""
 
     streams: Annotated[int, msgspec.Meta(ge=1)]
     fps: Annotated[float, msgspec.Meta(gt=0)]
@@ -30,9 +32,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     accelerator: Amount
     eta: Annotated[float, msgspec.Meta(ge=0, le=1)]
     cpu_seconds: tuple[Amount, ...] = ()
+    others: Amount = 0.0
 
     def measurement(self) -> Measurement:
-        return Measurement(**msgspec.structs.asdict(self))
+        known = Measurement.__dataclass_fields__
+        return Measurement(**{name: getattr(self, name) for name in known})
 
 
 class FitDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,17 +71,32 @@ class ResolutionProfile(msgspec.Struct, frozen=True, kw_only=True):
         cls, size: tuple[int, int], source_fps: float, runs: tuple[Run, ...]
     ) -> ResolutionProfile:
         """Fits *runs*. Raises UsageError where the machine kept up with none of them."""
-        found = fit([run.measurement() for run in runs])
-        said = FitDocument(**{name: getattr(found, name) for name in FitDocument.__struct_fields__})
-        return cls(width=size[0], height=size[1], source_fps=source_fps, runs=runs, fit=said)
+        (found,) = fit_together([[run.measurement() for run in runs]])
+        return cls(
+            width=size[0], height=size[1], source_fps=source_fps, runs=runs, fit=_said(found)
+        )
+
+    @staticmethod
+    def together(found: Sequence[ResolutionProfile]) -> tuple[ResolutionProfile, ...]:
+        """Fitted anew, all of one application at once: see ``planner.estimation.fit_together``."""
+        fits = fit_together([[run.measurement() for run in one.runs] for one in found])
+        return tuple(
+            msgspec.structs.replace(one, fit=_said(fitted))
+            for one, fitted in zip(found, fits, strict=True)
+        )
 
     def needs(self, fps: float) -> Needs:
         return Fit(**msgspec.structs.asdict(self.fit)).needs(fps)
 
 
+def _said(found: Fit) -> FitDocument:
+    return FitDocument(**{name: getattr(found, name) for name in FitDocument.__struct_fields__})
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """One stream's needs: cores, bytes, share of one accelerator.
 
+    A machine that runs n of them needs *machine_cpu* + n x *cpu*, and so of memory.
     *basis*: ``measured`` or ``published`` (for that resolution), or ``interpolated`` between two.
     """
 
@@ -87,6 +106,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     cpu: Amount
     memory: Amount
     accelerator: Amount
+    machine_cpu: Amount = 0.0
+    machine_memory: Amount = 0.0
     basis: Basis
 
 
@@ -122,7 +143,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         known_as: Basis = "published" if self.evidence == "published" else "measured"
         for measured in self.resolutions:
             if (measured.width, measured.height) == (width, height):
-                return _prediction(measured.needs(fps), fps, width, height, known_as)
+                return _prediction(measured.needs(fps), fps, width, height, known_as, measured.fit)
         pixels = width * height
         by_pixels = {r.width * r.height: r for r in self.resolutions}
         if len(by_pixels) < 2:
@@ -135,7 +156,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         needs = interpolate(
             (low, by_pixels[low].needs(fps)), (high, by_pixels[high].needs(fps)), pixels
         )
-        return _prediction(needs, fps, width, height, "interpolated")
+        return _prediction(needs, fps, width, height, "interpolated", by_pixels[high].fit)
 
 
 def load_profile(path: str | Path) -> Profile:
@@ -153,7 +174,9 @@ def load_profile(path: str | Path) -> Profile:
         raise ConfigError(f"{path}: {error}: expected {_EXPECTED}") from None
 
 
-def _prediction(needs: Needs, fps: float, width: int, height: int, basis: Basis) -> Prediction:
+def _prediction(
+    needs: Needs, fps: float, width: int, height: int, basis: Basis, machine: FitDocument
+) -> Prediction:
     return Prediction(
         fps=fps,
         width=width,
@@ -161,5 +184,7 @@ def _prediction(needs: Needs, fps: float, width: int, height: int, basis: Basis)
         cpu=needs.cpu,
         memory=needs.memory,
         accelerator=needs.accelerator,
+        machine_cpu=machine.cpu_shared,
+        machine_memory=machine.memory_shared,
         basis=basis,
     )

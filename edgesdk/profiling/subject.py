@@ -52,6 +52,7 @@ class Second(msgspec.Struct, frozen=True, kw_only=True, tag="second"):
     at: CLOCK_MONOTONIC in seconds. cpu: seconds. memory: bytes, libraries that they share once.
     accelerator: seconds that inferences took. looked_at: by ``application camera``, frames that
     were analysed or that a gate held; missed: those that were to be analysed and were not.
+    machine: seconds that all processors of the machine worked, for whomever.
     """
 
     at: float
@@ -60,6 +61,7 @@ class Second(msgspec.Struct, frozen=True, kw_only=True, tag="second"):
     accelerator: float
     looked_at: dict[str, int]
     missed: dict[str, int]
+    machine: float = 0.0
 
 
 class Muted(Application[Any]):
@@ -149,7 +151,17 @@ def _second(node: Any) -> Second:
         accelerator=sum(o.seconds.sum for o in snapshot.operators if o.id in models),
         looked_at=looked_at,
         missed=missed,
+        machine=_machine_seconds(),
     )
+
+
+def _machine_seconds() -> float:
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _bytes_of(pids: Sequence[int]) -> int:

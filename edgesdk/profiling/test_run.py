@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -38,7 +39,9 @@ _START = (
     "from edgesdk.profiling.subject import main; sys.exit(main())"
 )
 _WARM_SECONDS = 2
-_METHOD = 2  # raise it when a run measures differently: cached ones are then no answer
+_LEAST_FRAMES = 50
+_MOST_TIMES = 3
+_METHOD = 3  # raise it when a run measures differently: cached ones are then no answer
 _START_TIMEOUT_S = 120.0
 
 
@@ -85,7 +88,7 @@ class TestRun:
             device_class=device,
             evidence="real" if config.emulated is None else "stand-in",
             edgesdk=__version__,
-            resolutions=tuple(resolutions),
+            resolutions=ResolutionProfile.together(resolutions),
             seconds=round(time.monotonic() - began, 1),
         )
 
@@ -154,7 +157,7 @@ class TestRun:
             for line in lines:
                 if isinstance(line, Second):
                     seconds.append(line)
-                if len(seconds) > _WARM_SECONDS + self.seconds:
+                if len(seconds) > _WARM_SECONDS + self._length(streams * fps):
                     break
         run = _summed(seconds[_WARM_SECONDS:], streams, fps, len(self.apps))
         self.told(
@@ -162,6 +165,11 @@ class TestRun:
             f"{run.accelerator:.0%}, eta {run.eta:.2f}"
         )
         return run
+
+    def _length(self, frames_a_second: float) -> int:
+        """Seconds of a run: at low rates longer, for a frame more or less not to matter."""
+        wanted = math.ceil(_LEAST_FRAMES / frames_a_second)
+        return max(self.seconds, min(wanted, _MOST_TIMES * self.seconds))
 
     @contextmanager
     def _subject(self, cameras: dict[str, str], fps: float) -> Iterator[Iterator[Ready | Second]]:
@@ -219,6 +227,7 @@ def _summed(seconds: Sequence[Second], streams: int, fps: float, apps: int) -> R
         memory=int(statistics.median(second.memory for second in seconds)),
         accelerator=(last.accelerator - first.accelerator) / span,
         eta=statistics.fmean(shares) if shares else 0.0,
+        others=max(0.0, (last.machine - first.machine - (last.cpu - first.cpu)) / span),
         cpu_seconds=tuple(
             round((after.cpu - before.cpu) / (after.at - before.at), 4)
             for before, after in pairwise(seconds)

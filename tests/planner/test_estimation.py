@@ -9,6 +9,7 @@ from edgesdk.planner.estimation import (
     Measurement,
     Needs,
     fit,
+    fit_together,
     further_runs,
     has_settled,
     interpolate,
@@ -111,3 +112,21 @@ def test_accelerator_time_is_that_of_frames_that_wait_for_no_other():
     alone = [measured(1, 10), measured(1, 5)]
     batched = Measurement(streams=2, fps=10, cpu=0.6, memory=2 * 10**8, accelerator=5.0, eta=1.0)
     assert fit([*alone, batched]).accelerator_per_frame == fit(alone).accelerator_per_frame
+
+
+def test_what_a_machine_pays_once_is_told_by_all_resolutions_together():
+    small = [measured(n, fps) for n, fps in ((1, 10), (2, 10), (1, 2), (2, 2))]
+    large = [measured(1, fps, fixed=0.09, frame=0.03) for fps in (10, 2)]
+    found = fit_together([small, large])
+    assert [one.cpu_shared for one in found] == pytest.approx([0.1, 0.1])
+    assert found[1].needs(5).cpu == pytest.approx(0.09 + 0.15)
+    # By itself it could not know.
+    assert fit(large).needs(5).cpu != pytest.approx(0.09 + 0.15)
+
+
+def test_where_one_rate_was_reached_those_that_fell_short_tell_what_a_frame_costs():
+    reached = measured(1, 4, shared=0.0)
+    short = Measurement(
+        streams=1, fps=16, cpu=0.05 + 12 * 0.02, memory=reached.memory, accelerator=0.1, eta=0.75
+    )
+    assert fit([reached, short]).cpu_per_frame == pytest.approx(0.02)
