@@ -13,9 +13,15 @@ def shortages(items: Items) -> list[str]:
     """Reasons for which there is no plan that need no search; empty where there is none of them.
 
     A stream that no machine holds; streams that together need more than all the machines that they
-    may be on have, of one resource; and equal streams that fit these machines in smaller number.
+    may be on have, of one resource; equal streams that fit these machines in smaller number; and
+    streams that must be apart, with fewer machines than they need.
     """
-    return _too_large(items) or _too_many(items) or _too_few_places(items)
+    return (
+        _too_large(items)
+        or _too_many(items)
+        or _too_few_places(items)
+        or _too_few_for_those_apart(items)
+    )
 
 
 def least_machines(items: Items) -> tuple[int, str]:
@@ -131,6 +137,33 @@ def _too_few_places(items: Items) -> list[str]:
     return found
 
 
+def _too_few_for_those_apart(items: Items) -> list[str]:
+    """Kinds that may not be neighbours need machines of their own each."""
+    found = []
+    for names in items.problem.apart:
+        there = [
+            item
+            for item in range(items.kinds)
+            if not set(names).isdisjoint(items.units[item][0][0])
+        ]
+        types = np.flatnonzero((items.most[:, there] > 0).any(axis=1))
+        if len(there) < 2 or (items.limit[types] >= UNLIMITED).any():
+            continue
+        most = np.maximum(1, items.most[:, there].max(axis=0))
+        needed = int((-(-items.demand[there] // most)).sum())
+        have = int(items.limit[types].sum())
+        if needed > have:
+            machines = ", ".join(
+                f"{items.limit[t]} of {items.problem.machines[t].name}" for t in types
+            )
+            apart = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
+            found.append(
+                f"{apart} must be apart and need {needed} machines, and there are {machines}; "
+                f"short by {needed - have}"
+            )
+    return found
+
+
 def _too_many(items: Items) -> list[str]:
     """For each set of types to which some kinds are confined: their needs against its machines."""
     found = []
@@ -142,6 +175,8 @@ def _too_many(items: Items) -> list[str]:
         inside = ~((items.most > 0) & ~np.array(mask)[:, None]).any(axis=0)
         least = np.min(np.stack([items.need[t] for t in types]), axis=0)
         needed = (items.demand * inside) @ least
+        if items.uses.size:  # each shared load once at least
+            needed = needed + items.uses[inside].any(axis=0) @ items.loads
         have = items.limit[types].astype(object) @ items.room[types].astype(object)
         for r, resource in enumerate(items.problem.resources):
             if needed[r] > have[r]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgesdk.errors import PlanError, PlanInfeasible
+from edgesdk.errors import PlanError, PlanInfeasible, UsageError
 from edgesdk.planner import (
     MachineType,
     Plan,
@@ -217,6 +217,49 @@ def test_limits_that_no_split_satisfies_are_proven_so() -> None:
     mixed = replace(problem, classes=(StreamClass("a", 1, (6, 1)), StreamClass("b", 2, (6, 2))))
     with pytest.raises(PlanInfeasible, match=r"1 of . find no place: 6 cpu"):
         plan_of(mixed)
+
+
+def test_rules_that_ask_for_more_machines_than_there_are_are_named() -> None:
+    box = MachineType("box", (100, 100), 0, limit=2)
+    streams = tuple(StreamClass(name, 1, (10, 10)) for name in "abc")
+    apart = Problem(CPU_MEMORY, streams, (box,), apart=(("a", "b", "c"),))
+    with pytest.raises(PlanInfeasible, match=r"must be apart and need 3 machines.* short by 1"):
+        plan_of(apart)
+    loads = {f"model-{name}": (0, 60) for name in "abc"}
+    loaded = tuple(replace(c, loads=(f"model-{c.name}",)) for c in streams)
+    with pytest.raises(PlanInfeasible, match="memory is short by 70 memory: 3 streams need 210"):
+        plan_of(Problem(CPU_MEMORY, loaded, (box,), loads=loads))
+    assert plan_of(replace(apart, machines=(replace(box, limit=3),))).status == "optimal"
+
+
+def test_scarce_machines_go_to_those_that_may_be_nowhere_else() -> None:
+    found = 0
+    for seed in (1378, 1849, 2065, 2206, 3259, 3418, 3441, 3668, 3741, 3772):
+        problem = random_problem(np.random.default_rng(seed), rules=seed % 4 == 3)
+        plan = solve(problem, clock=time.process_time, seconds=0.05)
+        found += verify(problem, plan) == []
+    assert found == 10
+
+
+def test_patterns_that_leave_nothing_are_found_whatever_their_neighbours() -> None:
+    rng = np.random.default_rng(5)
+    parts = rng.integers(20, 40, (30, 2, 3))
+    thirds = 100 - parts.sum(axis=1)
+    needs = [*parts.reshape(-1, 3), *thirds]
+    classes = tuple(
+        StreamClass(f"item-{i}", 1, tuple(int(n) for n in row)) for i, row in enumerate(needs)
+    )
+    bins = (MachineType("bin", (100, 100, 100), 1_000_000),)
+    resources = (Resource("x"), Resource("y"), Resource("z"))
+    plan = plan_of(Problem(resources, classes, bins, target_ppm=1_000_000), 10.0)
+    assert len(plan.machines) == 30
+    assert plan.status == "optimal"
+
+
+def test_a_plan_of_more_machines_than_can_be_listed_is_refused() -> None:
+    many = StreamClass("many", 10**9, (50, 50))
+    with pytest.raises(UsageError, match="class many: its streams alone need 1,000,000,000"):
+        plan_of(Problem(CPU_MEMORY, (many,), (MachineType("m", (100, 100), 1),)))
 
 
 def test_a_model_is_loaded_once_a_machine_for_all_its_streams() -> None:
