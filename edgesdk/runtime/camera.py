@@ -256,7 +256,7 @@ class CameraFeed:
 def slots_needed(flow: CameraFlow, wanted: int, queue: int, *, keeps_pixels: bool) -> int:
     """Slots of a camera's ring: what may be held on the way, and four that the writer moves in."""
     waiting = LOSSLESS_OPEN if flow.lossless else queue
-    stages = max(1, len(flow.program.inferences))
+    stages = max(1, len(flow.program.pixel_stages))
     return min(_MOST_SLOTS, max(wanted, 4 + waiting + stages + int(keeps_pixels)))
 
 

@@ -149,6 +149,9 @@ class CameraProgram:
             stage.planned.key: stage for stage in self.stages.values()
         }
         self.inferences = [s for s in self.stages.values() if s.planned.role == "inference"]
+        own = [s for s in self.stages.values() if s.own and s.takes_frames]
+        self.pixel_stages = [*self.inferences, *own]
+        """Those that hold a frame's pixels while they wait and work on another thread."""
         self.source = next(
             (s.index for s in self.stages.values() if s.planned.role == "source"), -1
         )
