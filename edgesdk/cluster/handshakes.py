@@ -33,6 +33,7 @@ class _Handshake:
     random: bytes
     flight: list[bytes] = field(default_factory=list)
     flight_ns: int = 0
+    hello: list[bytes] = field(default_factory=list)  # of a side that dials
 
 
 class Handshakes:
@@ -75,6 +76,7 @@ class Handshakes:
         handshake = _Handshake(address, association, now_ns, False, association.client_random)
         self._table[address] = handshake
         self._flush(handshake, now_ns)
+        handshake.hello = handshake.flight
 
     def hello(self, address: Address, datagram: bytes, now_ns: int, *, live: bool) -> None:
         """A ClientHello came. live: from the address of a peer, whom no rate holds up."""
@@ -94,6 +96,9 @@ class Handshakes:
                     self.met_itself(address)
                 return None  # said again; our flight has a timer of its own
             if self._goes_on(under_way, hello.random, now_ns):
+                if not under_way.heard:
+                    # Ours was said before anybody was there to hear it.
+                    self._out.outgoing += [(address, d) for d in under_way.hello]
                 return self._out.count("glare")
             del self._table[address]
         if not live and not self._starts.take(address[0], now_ns):

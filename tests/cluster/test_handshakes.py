@@ -63,6 +63,19 @@ def test_a_side_whose_hellos_get_lost_gives_way_to_the_other(identities):
         assert (wire.names(0), wire.names(1)) == ({"two"}, {"one"})
 
 
+def test_a_side_that_spoke_before_the_other_was_there_speaks_again_at_its_first_word(identities):
+    for _ in range(8):
+        wire = Wire(*identities[:2])
+        wire.dial(0, 1)
+        wire.ends[0].out.outgoing.clear()
+        wire.now += 300_000_000
+        wire.ends[0].handshakes.tick(wire.now)
+        wire.ends[0].out.outgoing.clear()  # said again, to nobody
+        wire.dial(1, 0)
+        wire.run()
+        assert (wire.names(0), wire.names(1)) == ({"two"}, {"one"})
+
+
 def test_a_stranger_at_a_live_peers_address_does_not_replace_it(identities, stranger):
     wire = Wire(*identities[:2])
     wire.dial(0, 1)
