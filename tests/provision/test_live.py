@@ -117,6 +117,46 @@ def test_the_streams_of_a_killed_agent_move_and_no_other_does(site):
         provider.close()
 
 
+@pytest.mark.timeout(110)
+def test_a_frozen_agent_is_lost_its_streams_run_as_guests_and_then_on_another(site):
+    problem, given = problem_and_input(site / "fleet.toml")
+    streams = _streams(given, site / "fleet.toml")
+    provider = LocalProcesses(site / "frozen", {"box": 3})
+    told = []
+    try:
+        live = Live(
+            problem,
+            streams,
+            provider,
+            lambda address, verb, body: administer(
+                provider.operator, address, verb, body, timeout=2.0 if verb == "status" else 20.0
+            ),
+            told=told.append,
+            silent_s=3.0,
+        )
+        live.carry_out(solve(problem, clock=time.monotonic, seconds=2), time.monotonic())
+        _step_until(live, lambda: live.settled)
+        before = live.where()
+        frozen = min(before.values())
+        pid = provider.pid(frozen)
+        os.kill(pid, signal.SIGSTOP)
+        _step_until(live, lambda: live.losses)
+        assert live.losses[0].machine == frozen
+        assert live.losses[0].degraded == 2, "until the new machine is there"
+        _step_until(live, lambda: live.settled)
+        after = live.where()
+        assert frozen not in after.values()
+        assert {c for c in before if before[c] != after[c]} == {
+            c for c in before if before[c] == frozen
+        }
+        assert any("runs on" in words and "until then" in words for words in told)
+        assert not live.assigner.guests
+        assert not os.path.exists(f"/proc/{pid}"), "another was started in its place"
+    finally:
+        print(*told, sep="\n")
+        provider.close()
+
+
 def _step_until(live, condition, seconds=40.0):
     end = time.monotonic() + seconds
     while not condition():
