@@ -60,8 +60,8 @@ def looking():
 def test_nodes_of_one_machine_find_each_other(cluster, looking):
     one = looking(cluster.identity(1), 7001)
     two = looking(cluster.identity(2), 7002)
-    one.wait(lambda: [(n.node_id, n.port) for n in one.found] == [("node-2", 7002)])
-    two.wait(lambda: [(n.node_id, n.port) for n in two.found] == [("node-1", 7001)])
+    one.wait(lambda: {(n.node_id, n.port) for n in one.found} == {("node-2", 7002)})
+    two.wait(lambda: {(n.node_id, n.port) for n in two.found} == {("node-1", 7001)})
     assert one.found[0].addresses == ("127.0.0.1",)
     assert one.found[0].version == "0.1"
 
