@@ -227,7 +227,7 @@ class Control:
                 late = 0
             else:
                 with self._lock:
-                    self._links.excuse(late)
+                    self._links.excuse(late, now)
             if self._woken or late or (timer_ns is not None and now >= timer_ns):
                 self._woken = False
                 timer_ns = self._ask_timer(now, late)

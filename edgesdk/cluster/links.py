@@ -34,6 +34,9 @@ MAX_MESSAGE = records.MAX_DATAGRAM - _RECORD_OVERHEAD
 _IDLE_PATIENCE = 12
 
 _WORTH_REDIALLING = {"silent", "not listening", "restarted", "protocol"}
+# A node that was away for so long is told good-bye by peers that took it for dead: it meets them
+# again by itself, for they look for it ever more seldom.
+_AWAY_NS, _BACK_NS = 2 * _SECOND, 5 * _SECOND
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +81,7 @@ class Links:
         self._incarnation = secrets.randbits(62)
         self._spreading = Spreading(identity.revocations)
         self._expiry_ns = now_ns
+        self._back_ns = now_ns
 
     def peers(self) -> list[Peer]:
         """Those that have greeted, one for each number."""
@@ -151,8 +155,10 @@ class Links:
             else:
                 self._greet(link, now_ns)
 
-    def excuse(self, late_ns: int) -> None:
+    def excuse(self, late_ns: int, now_ns: int) -> None:
         """This node itself was held up for so long: nobody was silent meanwhile but itself."""
+        if late_ns > _AWAY_NS:
+            self._back_ns = now_ns + _BACK_NS
         for link in self._links.values():
             link.heard_ns += late_ns
             link.used_ns += late_ns
@@ -275,7 +281,7 @@ class Links:
         link.peer, link.was = peer, None
         self._numbers[subject.number] = link
         if old is not None and old.incarnation != peer.incarnation:
-            self._tell_left(old, "restarted")
+            self._tell_left(old, "restarted", now_ns)
             old = None
         if old != peer and peer.role == "node":
             self.out.events.append(Joined(peer))
@@ -369,8 +375,9 @@ class Links:
             if other.peer.role == "node":
                 self.out.events.append(Joined(other.peer))
         elif gone is not None:
-            self._tell_left(replace(gone, address=link.address), reason)
+            self._tell_left(replace(gone, address=link.address), reason, now_ns)
 
-    def _tell_left(self, peer: Peer, reason: str) -> None:
+    def _tell_left(self, peer: Peer, reason: str, now_ns: int) -> None:
+        redial = reason in _WORTH_REDIALLING or (reason == "closed" and now_ns < self._back_ns)
         if peer.role == "node":
-            self.out.events.append(Left(peer, reason, reason in _WORTH_REDIALLING))
+            self.out.events.append(Left(peer, reason, redial))

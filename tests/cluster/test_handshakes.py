@@ -137,11 +137,22 @@ def test_a_held_up_node_takes_nobody_for_silent(identities):
     wire.dial(0, 1)
     wire.run()
     wire.now += 20_000_000_000
-    wire.ends[0].excuse(20_000_000_000)
+    wire.ends[0].excuse(20_000_000_000, wire.now)
     wire.ends[0].tick(wire.now)
     assert wire.names(0) == {"two"}
     wire.ends[1].tick(wire.now)
     assert wire.names(1) == set()
+
+
+@pytest.mark.parametrize(("late_ns", "redials"), [(20_000_000_000, True), (50_000_000, False)])
+def test_who_was_away_for_long_meets_again_those_that_said_good_bye(identities, late_ns, redials):
+    wire = Wire(*identities[:2])
+    wire.dial(0, 1)
+    wire.run()
+    wire.ends[0].excuse(late_ns, wire.now)
+    wire.ends[1].close(wire.now)
+    wire.run()
+    assert [(left.reason, left.redial) for left in wire.events(0, Left)] == [("closed", redials)]
 
 
 def test_idle_peers_are_pinged_seldom_and_those_in_use_soon_missed(identities):
