@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _PROVIDERS = ("local", "cluster", "cloud")
 _TROUBLED_S = 2.0
+_END_S = 1.7
 
 
 @app.command()
@@ -287,8 +289,17 @@ def _provider(
             raise UsageError(f"--provider {name}: say who asks, with --bundle OPERATOR.bundle")
         operator = Identity.load(words["bundle"])
         source = (_existing if name == "cluster" else _cloud)(operator, problem, words)
-    # A machine that did not answer took the first second of the two that the end may take.
-    stack.callback(lambda: source.close(0.7 if interrupts.left_behind else 1.6))
+    asked_at: list[float] = []
+
+    def note_signal() -> None:
+        interrupts.asked.wait()
+        asked_at.append(time.monotonic())
+
+    # Of the two seconds that the end may take, one that does not answer took some.
+    threading.Thread(target=note_signal, daemon=True).start()
+    stack.callback(
+        lambda: source.close(max(0.3, asked_at[0] + _END_S - time.monotonic()) if asked_at else 1.6)
+    )
 
     def ask(address: tuple[str, int], verb: str, body: Any) -> Any:
         # Models are loaded before an assignment is taken; a status is there or not.
