@@ -152,9 +152,9 @@ class Asking:
         """It was not decided at once: takes the pictures off the ring."""
         asked = self._asked.get(group.id)
         if asked is not None:
-            asked.sought = True
+            asked.sought = group.reach is not Reach.NODE
             self._shrink_soon(asked)
-            if self._found > _LIKELY:
+            if asked.sought and self._found > _LIKELY:
                 self._bench.do(Haste.AHEAD, lambda: self._code(asked))
 
     def shrink(self, request: Request) -> None:

@@ -64,16 +64,24 @@ class Origin:
             peer=lambda number: None,
         )
 
-    def seek(self) -> tuple[Any, Request]:
+    def seek(self, reach: Any = "cluster") -> tuple[Any, Request]:
         """A group that was not decided at once."""
         picture = Picture(np.zeros((48, 64, 3), np.uint8), "BGR")
-        terms = Terms("cam", "app", frozenset({"app"}), 1.0, "00")
+        terms = Terms("cam", "app", frozenset({"app"}), 1.0, "00", reach=reach)
         request = Request(
             -1, self.model, [picture], 1 << 62, lambda _: None, captured_ns=1, terms=terms
         )
         group = self.asking.ask([request])
         self.asking.prepare(group)
         return group, request
+
+    def settled(self, request: Request) -> Request:
+        """*request*, once all that was to be done about it has been."""
+        after = threading.Event()
+        self.asking._bench.do(Haste.AHEAD, after.set)
+        assert after.wait(10)
+        assert isinstance(request.pictures[0], Travelling)
+        return request
 
     def end(self, group: Any) -> None:
         drop = self.asking.note(Drop(group, "deadline"))
@@ -93,14 +101,15 @@ def test_a_group_is_coded_while_peers_think_about_it(cards: Any, wait_for: Any) 
     origin.asking.close()
 
 
-def test_nothing_is_coded_ahead_while_peers_have_no_room(cards: Any, wait_for: Any) -> None:
+def test_nothing_is_coded_ahead_while_peers_have_no_room(cards: Any) -> None:
     origin = Origin(cards.cells)
     for _ in range(40):
         origin.end(origin.seek()[0])
-    _, request = origin.seek()
-    wait_for(lambda: isinstance(request.pictures[0], Travelling), "it is small")
-    after = threading.Event()
-    origin.asking._bench.do(Haste.AHEAD, after.set)
-    assert after.wait(10)
-    assert not coded(request)
+    assert not coded(origin.settled(origin.seek()[1]))
+    origin.asking.close()
+
+
+def test_a_group_that_may_not_leave_is_not_coded(cards: Any) -> None:
+    origin = Origin(cards.cells)
+    assert not coded(origin.settled(origin.seek("node")[1]))
     origin.asking.close()
