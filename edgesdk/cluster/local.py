@@ -63,6 +63,10 @@ class Loads:
         return costs[-1] * items // len(costs)
 
 
+def _lane(executor: Executor) -> int:
+    return zlib.crc32(executor.device.encode()) or 1
+
+
 class _Here(NamedTuple):
     """A model that is loaded, or an operator of the user's own; *lane* as the balancer has it."""
 
@@ -95,16 +99,17 @@ class NodeLocal(balance.Local):
     def refresh(self) -> bool:
         """Sees what the executors can run now; whether that is other than before."""
         found: dict[int, _Here] = {}
-        lanes = [(executor, _ACCELERATOR) for executor in self._accelerators()]
-        lanes += [(own, zlib.crc32(own.device.encode()) or 1) for own in self._own()]
-        for executor, lane in lanes:
-            for model in executor.models():
-                key = model_key(model.digest)
-                if key not in found:
-                    known = self._models.get(key)
-                    same = known is not None and known.model is model
-                    variant = known.variant if known and same else execution_key(model.execution())
-                    found[key] = _Here(executor, model, variant, lane)
+        every = [(at, model, _ACCELERATOR) for at in self._accelerators() for model in at.models()]
+        own = [(at, model, _lane(at)) for at in self._own() for model in at.models()]
+        # Peers are told of so many: of operators those first that are the most worth a way.
+        every += sorted(own, key=lambda one: -one[0].cost_ns(one[1], 1))
+        for executor, model, lane in every:
+            key = model_key(model.digest)
+            if key not in found:
+                known = self._models.get(key)
+                same = known is not None and known.model is model
+                variant = known.variant if known and same else execution_key(model.execution())
+                found[key] = _Here(executor, model, variant, lane)
         changed = self._models.keys() != found.keys()
         if changed:
             self._presumed = {}

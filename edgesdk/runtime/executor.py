@@ -7,15 +7,14 @@ GIL for most of that.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import cast
 
 from edgesdk.core.sched import Batch, Scheduler, SchedulerFull
-from edgesdk.errors import Cancelled, EdgeError, UsageError
+from edgesdk.errors import UsageError
+from edgesdk.runtime.batch import run, runnable_of
 from edgesdk.runtime.load import Load
 from edgesdk.runtime.parts import cut, sizes
 from edgesdk.runtime.promises import Promise, Promises
@@ -24,7 +23,6 @@ from edgesdk.runtime.runnable import Runnable
 
 __all__ = ["Executor", "Outcome", "Promise", "Request", "Times"]
 
-log = logging.getLogger(__name__)
 
 # Two in flight: one inside the session, one being prepared. More would only age in line.
 _LANES = 2
@@ -240,7 +238,7 @@ class Executor:
         with self._wake:
             work = self._promises.work(now_ns)
             for requests in self._requests.values():
-                work[_runnable(requests[0]), sum(len(r.pictures) for r in requests)] += 1
+                work[runnable_of(requests[0]), sum(len(r.pictures) for r in requests)] += 1
             total = self._load.running_ns(now_ns)
             for (model, items), times in work.items():
                 number = self._numbers.get(model)
@@ -275,8 +273,8 @@ class Executor:
         while (work := self._next(lane)) is not None:
             batch, requests = work
             wanted = [request for request in requests if not request.abandoned()]
-            settled = _runnable(requests[0]).settled
-            outcomes = _run(wanted) if wanted else []
+            settled = runnable_of(requests[0]).settled
+            outcomes = run(wanted) if wanted else []
             left = [r for r in requests if r not in wanted]
             for request in requests:
                 # This thread may wait long for its next batch: it must not hold the ring's slots.
@@ -365,59 +363,3 @@ class Executor:
                     self.executed += 1
                     self.received += bool(request.origin)
         return whole
-
-
-def _runnable(request: Request) -> Runnable:
-    """What a request asks for once it has its turn."""
-    return cast("Runnable", request.model)
-
-
-def _run(requests: Sequence[Request]) -> list[Outcome]:
-    """One batch. Where it fails, each request alone: one bad frame must not fail its neighbours."""
-    started = time.monotonic_ns()
-    try:
-        return _run_together(requests, started)
-    except Exception as error:
-        if len(requests) > 1:
-            return [outcome for request in requests for outcome in _run([request])]
-        if isinstance(error, Cancelled):
-            return [Outcome(requests[0], dropped="shutdown")]
-        if not isinstance(error, EdgeError):
-            log.warning("inference failed", exc_info=True)
-        took = time.monotonic_ns() - started
-        times = Times(queue=started - requests[0].submitted_ns, infer=took)
-        return [Outcome(requests[0], error=error, times=times)]
-
-
-def _run_together(requests: Sequence[Request], started: int) -> list[Outcome]:
-    model = _runnable(requests[0])
-    counts = [len(request.pictures) for request in requests]
-    inputs, geometries = model.encode(
-        [p for request in requests for p in request.pictures],
-        exact=any(request.exact for request in requests),
-    )
-    if len(requests) == 1:
-        # The pixels are not needed any more: from here their slot in the ring is free. (Of several
-        # requests each may have to run alone.)
-        requests[0].pictures = ()
-    encoded = time.monotonic_ns()
-    outputs = model.infer(inputs, max(request.submitted_ns for request in requests))
-    inferred = time.monotonic_ns()
-    decoded = {
-        options: model.decode(outputs, geometries, options)
-        for options in {request.options for request in requests}
-    }
-    ended = time.monotonic_ns()
-    outcomes = []
-    first = 0
-    for request, count in zip(requests, counts, strict=True):
-        values = decoded[request.options][first : first + count]
-        first += count
-        times = Times(
-            queue=started - request.submitted_ns,
-            prepare=encoded - started,
-            infer=inferred - encoded,
-            decode=ended - inferred,
-        )
-        outcomes.append(Outcome(request, values=values, times=times))
-    return outcomes

@@ -31,6 +31,8 @@ def snapshot(node: Node) -> NodeSnapshot:
     queues = {
         f"infer/{device}": executor.waiting() for device, executor in node.wiring.executors.items()
     }
+    for app, executor in node.workshop.installed.executors.items():
+        queues[f"own/{app}"] = executor.waiting()
     latency = {}
     for camera, feed in node.feeds.items():
         queues[f"open/{camera}"] = feed.flow.open_tasks
