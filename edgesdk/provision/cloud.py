@@ -95,6 +95,10 @@ class CloudMachines:
         node_id = name.replace(".", "-")
         bundle = self._folder / f"{node_id}.bundle"
         if not bundle.exists():
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise ProviderError(f"cloud: {self._folder}: {error.strerror}") from None
             self._authority.add(node_id, out=bundle)
         options = {**self._options, "ex_userdata": cloud_init(bundle.read_text(), self._seeds)}
         self._call(

@@ -26,6 +26,7 @@ from edgesdk.provision.standing_in import stand_ins
 __all__ = ["Live"]
 
 _MACHINES = 512
+_SAY_S = 60.0
 _REFUSED = 0.4  # of the time: a machine that answers for its agent knows that there is none
 _BOOTS = 5  # times as long as a machine takes to come: then it does not
 
@@ -87,6 +88,7 @@ class Live:
         self._silent: set[str] = set()  # lost, and yet there
         self._asked: set[str] = set()  # those of them that are asked at the next look
         self._unreturned: set[str] = set()
+        self._said: dict[str, float] = {}
 
     @property
     def rates(self) -> dict[int, Rate]:
@@ -156,7 +158,7 @@ class Live:
         try:
             hosts = self.provider.hosts()
         except ProviderError as error:
-            self.told(f"nothing is known of the machines: {error}")
+            self._complain(f"nothing is known of the machines: {error}", now_s)
             self._stop_for_money(now_s)
             return Decisions()
         silent = self._look(hosts, now_s)
@@ -198,17 +200,24 @@ class Live:
     def _start(self, kind: str, now_s: float) -> str | None:
         price = next(k.price for k in self.kinds if k.name == kind)
         if self.budget is not None and price and not self.budget.may_rent(price, now_s):
-            self.told(f"no machine of type {kind}: the budget of ${self.budget.usd:g} is used up")
+            words = f"no machine of type {kind}: the budget of ${self.budget.usd:g} is used up"
+            self._complain(words, now_s)
             return None
         try:
             found = self.provider.start(kind)
-        except ProviderError as error:
-            self.told(str(error))
+        except EdgeError as error:
+            self._complain(str(error), now_s)
             return None
         if self.budget is not None and price:
             self.budget.rented(found, price, now_s)
         self.told(f"started {found} ({kind})")
         return found
+
+    def _complain(self, words: str, now_s: float) -> None:
+        """Says what is in the way once a minute, however often it is tried."""
+        if now_s - self._said.get(words, -np.inf) >= _SAY_S:
+            self._said[words] = now_s
+            self.told(words)
 
     def _adopt(self, id_: str, kind: int, now_s: float) -> int:
         fleet = self.fleet
@@ -296,7 +305,7 @@ class Live:
         for move in decisions.moves:
             target = slots.get(move.machine, move.machine)
             before = int(self.fleet.machine[move.stream])
-            if target == NOWHERE and before != NOWHERE:
+            if target == NOWHERE:
                 continue
             stream = self.streams[move.stream]
             self.fleet.machine[move.stream] = target
@@ -354,7 +363,7 @@ class Live:
             try:
                 self.provider.stop(id_)
             except ProviderError as error:
-                self.told(str(error))
+                self._complain(str(error), now_s)
                 continue
             self._unreturned.discard(id_)
             if self.budget is not None:

@@ -36,7 +36,7 @@ def cloud(driver, tmp_path):
         kinds={"small": "s1"} if _has(driver, "s1") else {"small": driver.list_sizes()[0].id},
         image=driver.list_images()[0].id,
         authority=Authority.create(tmp_path / "ca", "test"),
-        folder=tmp_path,
+        folder=tmp_path / "bundles",
         seeds=("10.0.0.1:7440",),
     )
 
