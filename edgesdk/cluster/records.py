@@ -108,11 +108,17 @@ def make_cookie(secret: bytes, address: tuple[str, int], hello: ClientHello) -> 
 
 
 def hello_verify_request(hello: ClientHello, cookie: bytes) -> bytes:
-    """The datagram that asks the sender of *hello* to say it again, with *cookie*."""
+    """The datagram that asks the sender of *hello* to say it again, with *cookie*.
+
+    A first hello is answered with record 0, even one that was sent again under a later number:
+    OpenSSL's server goes on with record 1, whatever RFC 6347 (4.2.1) says, and what its client has
+    seen, it drops.
+    """
     body = struct.pack("!HB", 0xFEFF, len(cookie)) + cookie
     size = len(body).to_bytes(3, "big")
     message = bytes([_HELLO_VERIFY]) + size + b"\0\0" + b"\0\0\0" + size + body
-    high, low = hello.sequence >> 32, hello.sequence & 0xFFFFFFFF
+    sequence = hello.sequence if hello.cookie else 0
+    high, low = sequence >> 32, sequence & 0xFFFFFFFF
     return _HEADER.pack(HANDSHAKE, 0xFEFF, 0, high, low, len(message)) + message
 
 

@@ -76,6 +76,19 @@ def test_a_side_that_spoke_before_the_other_was_there_speaks_again_at_its_first_
         assert (wire.names(0), wire.names(1)) == ({"two"}, {"one"})
 
 
+def test_a_hello_that_openssl_itself_said_again_comes_to_an_association_at_once(
+    identities, wait_for
+):
+    wire = Wire(*identities[:2])
+    wire.dial(0, 1)
+    wire.ends[0].out.outgoing.clear()
+    dialled = wire.ends[0].handshakes._table[wire.address(1)]
+    wait_for(lambda: dialled.association.timeout() == 0, "OpenSSL's own timer")
+    wire.ends[0].handshakes.tick(wire.now)
+    wire.run()
+    assert (wire.names(0), wire.names(1)) == ({"two"}, {"one"})
+
+
 def test_a_stranger_at_a_live_peers_address_does_not_replace_it(identities, stranger):
     wire = Wire(*identities[:2])
     wire.dial(0, 1)
