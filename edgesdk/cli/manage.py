@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgesdk.planner.plan_entries import PlanInput
     from edgesdk.planner.problem import Problem
     from edgesdk.planner.rates import Rate
+    from edgesdk.provision.account import Account
     from edgesdk.provision.document import ManageDocument, RateDocument
     from edgesdk.provision.live import Live
     from edgesdk.provision.live_records import LiveStream
@@ -117,9 +118,12 @@ def manage(
             "image": image,
         }
         with ExitStack() as stack:
+            account = None if budget is None else _account(folder, budget)
             source, ask = _provider(provider, problem, stack, words)
+            if account is not None:
+                account.begin(source.hosts(), ended_with_it=provider == "local")
             document = _run(
-                document, problem, found, streams, source, ask, budget, period, duration, as_json
+                document, problem, found, streams, source, ask, account, period, duration, as_json
             )
     elif not as_json:
         _dry(found, provider)
@@ -144,7 +148,7 @@ def _run(
     streams: list[LiveStream],
     source: Provider,
     ask: Ask,
-    usd: float | None,
+    budget: Account | None,
     period: float,
     duration: float | None,
     as_json: bool,
@@ -155,11 +159,9 @@ def _run(
 
     from edgesdk.cli.interrupts import interrupts
     from edgesdk.cli.live import in_background
-    from edgesdk.provision.budget import Budget
     from edgesdk.provision.document import LossDocument
     from edgesdk.provision.live import Live
 
-    budget = None if usd is None else Budget(usd)
     live = Live(problem, streams, source, ask, budget, told=_tell)
     began = time.monotonic()
 
@@ -168,6 +170,8 @@ def _run(
         settled = False
         while duration is None or time.monotonic() - began < duration:
             live.step(time.monotonic())
+            if budget is not None:
+                budget.keep()
             if live.settled and not settled:
                 settled = True
                 _tell(f"all {len(streams)} streams have their machine")
@@ -194,6 +198,16 @@ def _run(
     )
     _tell(_summary(done))
     return done
+
+
+def _account(folder: Path, usd: float) -> Account:
+    from edgesdk.provision.account import Account
+
+    account = Account(folder / "account.json", usd)
+    before = account.committed(time.monotonic())
+    if before:
+        _tell(f"${before:.3f} of the budget of ${usd:g} were due before ({account.path})")
+    return account
 
 
 def _programs(live: Live) -> dict[str, RateDocument]:
