@@ -260,10 +260,7 @@ class Control:
             return now + 1_000_000_000
 
     def _read(self) -> None:
-        for address in self._socket.refused():
-            with self._lock:
-                self._links.doubt(address, "not listening", time.monotonic_ns())
-                self._flush()
+        refused = self._socket.refused()
         datagrams = octets = 0
         with self._lock:
             now = time.monotonic_ns()
@@ -271,6 +268,9 @@ class Control:
                 datagrams += 1
                 octets += len(datagram)
                 self._links.received(address, datagram, now)
+            # Last, or what a peer sent before it died would count as a sign of life.
+            for address in refused:
+                self._links.doubt(address, "not listening", now)
             self._flush()
             self._traffic["datagrams_received"] += datagrams
             self._traffic["bytes_received"] += octets + datagrams * self._socket.overhead

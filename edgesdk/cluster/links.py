@@ -34,6 +34,9 @@ MAX_MESSAGE = records.MAX_DATAGRAM - _RECORD_OVERHEAD
 _IDLE_PATIENCE = 12
 
 _WORTH_REDIALLING = {"silent", "not listening", "restarted", "protocol"}
+# Hints that nobody listens are looked into so seldom, or whoever forges them would have this node
+# send more than they do.
+_HINTS_NS = 250 * _MS
 # A node that was away for so long is told good-bye by peers that took it for dead: it meets them
 # again by itself, for they look for it ever more seldom.
 _AWAY_NS, _BACK_NS = 2 * _SECOND, 5 * _SECOND
@@ -139,8 +142,7 @@ class Links:
             error = PeerError("nothing listens there", cause="not listening")
             self.handshakes.refuse(address, error)
         link = self._links.get(address)
-        # Seldom, or whoever forges hints would have us send more than they do.
-        if link is not None and now_ns >= link.doubted_ns + _SECOND:
+        if link is not None and now_ns >= link.doubted_ns + _HINTS_NS:
             link.doubted_ns = now_ns
             link.doubt_ns, link.doubt = now_ns + self._limits.doubt_ns, reason
             self._ping(link, now_ns)
