@@ -22,6 +22,7 @@ from edgesdk.errors import ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from edgesdk.config import Config
+    from edgesdk.records import RunSummary
     from edgesdk.runtime.agent import Agent
     from edgesdk.runtime.placing import Placer
     from edgesdk.web import WebServer
@@ -49,17 +50,14 @@ def agent(
     """Run on a camera for ever; SIGHUP reads FILE again and keeps what did not change."""
     import msgspec
 
-    from edgesdk.cli.live import in_background
-    from edgesdk.cli.run import check_written
-    from edgesdk.cli.summary import NOTHING, summary_lines
+    from edgesdk.cli.background import in_background
     from edgesdk.log import log_to_stderr
-    from edgesdk.records import encode_line
 
     log_to_stderr(verbose=True)
     logging.getLogger("edgesdk.capture").setLevel(logging.INFO if verbose else logging.WARNING)
     manager = ServiceManager()
     made: list[Service] = []
-    summary = NOTHING
+    ended: RunSummary | None = None
     try:
         if in_background(lambda: made.append(Service(config, out))) and in_background(
             made[0].start
@@ -70,8 +68,13 @@ def agent(
         manager.stopping()
         if made and not interrupts.left_behind:
             made[0].stop()
-            summary = made[0].agent.node.summary()
-    summary = msgspec.structs.replace(summary, command="agent")
+            ended = made[0].agent.node.summary()
+    # Imported last: they bring rich, and a node has its peers the sooner without.
+    from edgesdk.cli.run import check_written
+    from edgesdk.cli.summary import NOTHING, summary_lines
+    from edgesdk.records import encode_line
+
+    summary = msgspec.structs.replace(ended or NOTHING, command="agent")
     if as_json:
         sys.stdout.buffer.write(encode_line(summary))
         sys.stdout.flush()

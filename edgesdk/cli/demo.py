@@ -52,11 +52,12 @@ def demo(
     """Four nodes with a camera each find each other and share their detectors: motion gate, person
     detector, tracker, count. One camera gets a spike. Then the same without the cluster."""
 
+    from edgesdk.cli.background import in_background
     from edgesdk.cli.demo_cluster import DemoCluster
     from edgesdk.cli.demo_results import Collector
     from edgesdk.cli.demo_summary import demo_lines, demo_summary
     from edgesdk.cli.interrupts import interrupts
-    from edgesdk.cli.live import in_background, telling
+    from edgesdk.cli.live import telling
     from edgesdk.cli.run import check_written, run_settings
     from edgesdk.cli.scenes import SCENES
     from edgesdk.records import encode_line
@@ -120,8 +121,9 @@ def _run(
     cluster: DemoCluster, collector: Collector, half_s: float, quiet: bool
 ) -> dict[str, MemberStatus]:
     """Starts the nodes and lets them run; returns what each last told of itself."""
+    from edgesdk.cli.background import in_background
     from edgesdk.cli.demo_run import Watch, await_members, run_halves
-    from edgesdk.cli.live import in_background, telling
+    from edgesdk.cli.live import telling
 
     cluster.start()
     with Watch(cluster.surveyor()) as watch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,15 +13,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edgesdk.cli.background import in_background
 from edgesdk.cli.interrupts import interrupts
 from edgesdk.cli.tables import Rates, render
 
 if TYPE_CHECKING:
     from edgesdk.runtime import Node
 
-__all__ = ["Teller", "foreground", "in_background", "run_until_done", "telling"]
+__all__ = ["Teller", "foreground", "run_until_done", "telling"]
 
-_START_CANCEL_S = 1.0
 _REFRESH_S = 0.25
 
 Teller = Callable[[str, "float | None"], None]
@@ -73,33 +72,6 @@ def foreground(node: Node, *, duration: float | None, quiet: bool) -> None:
                 now = node.snapshot()
                 rates.update(now)
                 live.update(render(now, rates), refresh=True)
-
-
-def in_background(work: Callable[[], object]) -> bool:
-    """Does *work* in a thread, so that a signal ends even what hangs in a library.
-
-    False if a signal came; raises what *work* raised otherwise. Work that does not heed the signal
-    is left behind (see :class:`~edgesdk.cli.interrupts.Interrupts`).
-    """
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="start", daemon=True)
-    thread.start()
-    while thread.is_alive() and not interrupts.asked.is_set():
-        thread.join(0.05)
-    if interrupts.asked.is_set():
-        thread.join(_START_CANCEL_S)
-        interrupts.left_behind = thread.is_alive()
-        return False
-    if failures:
-        raise failures[0]
-    return True
 
 
 @contextmanager

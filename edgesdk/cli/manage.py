@@ -157,8 +157,8 @@ def _run(
 
     import msgspec
 
+    from edgesdk.cli.background import in_background
     from edgesdk.cli.interrupts import interrupts
-    from edgesdk.cli.live import in_background
     from edgesdk.provision.document import LossDocument
     from edgesdk.provision.live import Live
 

@@ -55,7 +55,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
 ) -> None:
     """Run applications on cameras."""
-    from edgesdk.cli.live import in_background, run_until_done
+    from edgesdk.cli.background import in_background
+    from edgesdk.cli.live import run_until_done
     from edgesdk.cli.summary import NOTHING, summary_lines
     from edgesdk.log import log_to_stderr
     from edgesdk.records import encode_line
