@@ -43,10 +43,11 @@ def members_table(
         if notes:
             cells.append(Text(notes.get(member.node, ""), style="dim"))
         table.add_row(*cells)
-    for lost in silent:
-        row = [Text(lost.node, style="bold red"), Text(lost.reason, style="red")]
-        table.add_row(*row, *[""] * (len(table.columns) - 2))
-    return table
+    lines = [
+        Text.assemble((lost.node, "bold red"), (f" is silent: {lost.reason}", "red"))
+        for lost in silent
+    ]
+    return Group(table, *lines)
 
 
 def links_table(members: Sequence[MemberStatus]) -> RenderableType:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from edgesdk.cluster.datagrams import DatagramSocket
 from edgesdk.cluster.dialing import Dialling
@@ -334,6 +334,9 @@ class Control:
             if event.dialled:
                 self._dialling.failed(event.address, event.error.cause, now)
             before = self._failures.pop(event.address, None)
+            if _is_half_of(before, event):
+                self._failures[event.address] = before
+                return
             self._failures[event.address] = Failure(event.address, event.error, now, event.dialled)
             if len(self._failures) > _MAX_FAILURES:
                 # Whoever floods does not push out what became of the seeds.
@@ -343,6 +346,14 @@ class Control:
             host, port = event.address
             level = logging.INFO if event.dialled else logging.DEBUG
             _log.log(level, "no association with %s:%d: %s", host, port, event.error)
+
+
+def _is_half_of(before: Failure | None, event: Failed) -> TypeGuard[Failure]:
+    """Whether a stranger's knock tells less than what this side found when it dialled it: two
+    clocks, two verdicts, by turns."""
+    if before is None or event.dialled or not before.dialled:
+        return False
+    return before.error.cause in ("another cluster", "removed", "expired", "clock")
 
 
 def parse_address(text: str) -> Address:

@@ -43,6 +43,7 @@ from edgesdk.cluster.lending import Lending
 from edgesdk.cluster.loading import Loader
 from edgesdk.cluster.local import Loads, NodeLocal, model_key
 from edgesdk.cluster.serving import Serving
+from edgesdk.cluster.standing import Standing
 from edgesdk.errors import MessageError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Member:
         self.loads = Loads(slots)
         self.started_ns = time.monotonic_ns()
         self.refused_datagrams = 0
+        self._standing = Standing(identity)
         self._settings = settings or Settings()
         self._service_class = service_class
         self._verbs = dict(verbs or {})
@@ -98,15 +100,14 @@ class Member:
         self._closed = False
         self.node: Node | None = None
 
-    def attach(self, node: Node) -> None:
-        """Starts to take part: see the Placer. Raises EdgeError where it cannot listen."""
+    def join(self, node: Node) -> None:
+        """See the Placer: as a node that has no model yet, and says which it is loading."""
         self.node = node
         self.local = NodeLocal(
             lambda: node.wiring.executors.values(),
             self.loads,
             lambda: node.workshop.installed.executors.values(),
         )
-        self.local.refresh()
         self.loader = Loader(node, self.loads, self._look_at_models)
         self.lending = Lending(
             node,
@@ -171,6 +172,7 @@ class Member:
             met=self.entrance.met,
         )
         try:
+            self.loader.expect()
             self.data.start()
             self.entrance.look()
             self.administration.start()
@@ -179,12 +181,16 @@ class Member:
             self.control.start()
             if self.discovery is not None:
                 self.discovery.start()
-            self.loader.start()
         except BaseException:
             self.administration.close()
             self.control.close()
             self.data.close()
             raise
+
+    def attach(self) -> None:
+        """See the Placer."""
+        self.loader.start()
+        self._look_at_models()
 
     def place(self, request: Request) -> None:
         """See the Placer."""
@@ -390,6 +396,7 @@ class Member:
         if now_ns >= self._refresh_ns:
             self._refresh_ns = now_ns + _REFRESH_NS
             self._look_at_models()
+            self._standing.look()
             members, view = self.seen()
             self.lending.look(members, now_ns)
             self._prepare(view)
