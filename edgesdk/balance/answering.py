@@ -6,28 +6,43 @@ Every acceptance is a reservation that expires; a token is good once, for the pe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from edgesdk.balance.captives import Captives
 from edgesdk.balance.fairness import Fairness
+from edgesdk.balance.ingress import Ingress, Parcel
 from edgesdk.balance.links import Links
 from edgesdk.balance.messages import ACCEPT, BUSY, LOADING, NOT_RESIDENT, VARIANT, Offer
 from edgesdk.balance.seat import Seat
 from edgesdk.balance.terms import Promise
 
-__all__ = ["Answering", "Held"]
+__all__ = ["Answering", "Held", "Verdict"]
 
 _DOUBTED = 1024
+_IDLE_TALK = 8
+"""Of places at once: who wasted so many that it gets fewer keeps no time on the interface."""
+
+
+class Verdict(NamedTuple):
+    """What becomes of an offer."""
+
+    verdict: int
+    ends_ns: int = 0
+    """From now: accepted, to the promised end; loading, to its end."""
+    cost_ns: int = 0
+    token: bytes = b""
+    wait_ns: int = 0
+    """Accepted: how much later the data will be here than the sender could know."""
 
 
 class Held:
     """A place given to a peer, until its data come or do not."""
 
     __slots__ = (
-        "arrives_ns",
         "group",
         "items",
         "model",
-        "payload_bytes",
+        "parcel",
         "promise",
         "token",
         "until_ns",
@@ -38,16 +53,15 @@ class Held:
         group: tuple[int, int],
         promise: Promise,
         token: bytes,
-        arrives_ns: int,
-        until_ns: int,
+        parcel: Parcel,
+        grace_ns: int,
         offer: Offer,
     ) -> None:
         self.group = group
         self.promise = promise
         self.token = token
-        self.arrives_ns = arrives_ns
-        self.until_ns = until_ns
-        self.payload_bytes = offer.payload_bytes
+        self.parcel = parcel
+        self.until_ns = parcel.passed_ns + grace_ns
         self.model = offer.model
         self.items = offer.items
 
@@ -61,8 +75,8 @@ class Answering:
         "_count",
         "_fairness",
         "_held",
+        "_ingress",
         "_links",
-        "_ns_a_byte",
         "_room",
         "_seat",
         "_used",
@@ -90,11 +104,11 @@ class Answering:
         self._by_token: dict[bytes, Held] = {}
         self._count: dict[int, int] = {}
         self._room: dict[int, int] = {}
-        self._ns_a_byte = 8e9 / seat.settings.nic_bps
+        self._ingress = Ingress(seat.settings)
         self.accepted = self.refused = self.claimed = 0
 
-    def consider(self, sender: int, offer: Offer, now_ns: int) -> tuple[int, int, int, bytes]:
-        """(verdict, ends_ns from now, cost_ns, token) for an offer of *sender*."""
+    def consider(self, sender: int, offer: Offer, now_ns: int) -> Verdict:
+        """What becomes of an offer of *sender*."""
         local = self._seat.local
         model = offer.model
         cost = local.cost_ns(model, offer.items)
@@ -102,22 +116,23 @@ class Answering:
             self.refused += 1
             ready = local.ready_ns(model)
             if ready is not None:
-                return LOADING, max(0, ready - now_ns), 0, b""
-            return NOT_RESIDENT, 0, 0, b""
+                return Verdict(LOADING, max(0, ready - now_ns))
+            return Verdict(NOT_RESIDENT)
         if offer.variant and local.variant(model) != offer.variant:
             self.refused += 1
-            return VARIANT, 0, cost, b""
+            return Verdict(VARIANT, cost_ns=cost)
         name = (sender, offer.number)
         settings = self._seat.settings
         room = self._room.get(sender, settings.reservations_a_peer)
         if name in self._held or self._count.get(sender, 0) >= room:
             self.refused += 1
-            return BUSY, 0, cost, b""
+            return Verdict(BUSY, cost_ns=cost)
         self._fairness.heard(model, offer.served, offer.items, now_ns)
-        arrives = self._arrival(now_ns + offer.arrive_ns, offer.payload_bytes)
+        parcel = self._ingress.fit(now_ns + offer.arrive_ns, offer.payload_bytes)
         deadline = now_ns + offer.left_ns
         promise = None
-        if arrives + cost <= deadline:
+        if parcel is not None and parcel.passed_ns + cost <= deadline:
+            arrives = parcel.passed_ns
             ends = local.quote(
                 model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
             )
@@ -128,16 +143,19 @@ class Answering:
                 promise = local.reserve(
                     model, offer.items, release_ns=arrives, deadline_ns=deadline, now_ns=now_ns
                 )
-        if promise is None:
+        if parcel is None or promise is None:
             self.refused += 1
-            return BUSY, 0, cost, b""
+            return Verdict(BUSY, cost_ns=cost)
         self.accepted += 1
         token = self._seat.rng.getrandbits(128).to_bytes(16, "big")
-        held = Held(name, promise, token, arrives, arrives + settings.grace_ns, offer)
+        held = Held(name, promise, token, parcel, settings.grace_ns, offer)
+        if room >= _IDLE_TALK:
+            self._ingress.expect(parcel)
         self._held[name] = self._by_token[token] = held
         self._count[sender] = self._count.get(sender, 0) + 1
         self._seat.timers.at(held.until_ns, self._expire, held)
-        return ACCEPT, max(0, deadline - now_ns), cost, token
+        wait = parcel.passed_ns - (now_ns + offer.arrive_ns)
+        return Verdict(ACCEPT, max(0, deadline - now_ns), cost, token, wait)
 
     def claim(self, sender: int, token: bytes, now_ns: int) -> Promise | None:
         """Data with *token* came from *sender*: its promise, once; None if it is not good."""
@@ -145,6 +163,7 @@ class Answering:
         if held is None or held.group[0] != sender or held.until_ns < now_ns:
             return None
         self._forget(held)
+        self._ingress.came(now_ns)
         self._trust(sender, now_ns, kept=True)
         self.claimed += 1
         self._used(held.model, self._seat.local.cost_ns(held.model, held.items), now_ns)
@@ -168,15 +187,6 @@ class Answering:
             self._forget(held)
             self._seat.local.cancel(held.promise)
 
-    def _arrival(self, arrives_ns: int, payload_bytes: int) -> int:
-        """When data that could be here at *arrives_ns* will have passed this node's interface,
-        behind those of other promises: two senders to one node are slower than each knows."""
-        for held in self._held.values():
-            gap = int(payload_bytes * self._ns_a_byte)
-            if abs(held.arrives_ns - arrives_ns) < gap:
-                arrives_ns = held.arrives_ns + gap
-        return arrives_ns
-
     def _expire(self, held: Held, now_ns: int) -> None:
         if self._by_token.get(held.token) is held:
             self._forget(held)
@@ -196,6 +206,7 @@ class Answering:
                 del self._room[next(iter(self._room))]
 
     def _forget(self, held: Held) -> None:
+        self._ingress.forget(held.parcel)
         del self._held[held.group]
         del self._by_token[held.token]
         sender = held.group[0]

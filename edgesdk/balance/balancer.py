@@ -144,8 +144,16 @@ class Balancer:
         if peer is None or message is None:
             return
         if isinstance(message, Offer):
-            verdict, ends, cost, token = self._answering.consider(sender, message, now_ns)
-            answer = Answer(message.number, verdict, ends, cost, token, self._digest(now_ns))
+            given = self._answering.consider(sender, message, now_ns)
+            answer = Answer(
+                message.number,
+                given.verdict,
+                given.ends_ns,
+                given.cost_ns,
+                given.token,
+                self._digest(now_ns),
+                given.wait_ns,
+            )
             self._view.told(sender, now_ns)
             self._seat.send(sender, answer.pack(), now_ns)
         elif isinstance(message, Answer):

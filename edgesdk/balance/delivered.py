@@ -68,9 +68,11 @@ class Delivered:
         task.peer = peer
         task.doubts = seat.doubts
         leaves = links.send(peer.link, group.payload_bytes, now_ns, seat.rng)
-        task.expected_ns = leaves + 2 * peer.latency_ns
+        # A wait that was foreseen says nothing of the link.
+        task.expected_ns = leaves + 2 * peer.latency_ns + bid.wait_ns
         peer.debit(self._costs.of(peer, (group.model, group.items)), now_ns)
-        arrive_by = now_ns + queued_ns + peer.latency_ns + links.classes[peer.link].excess_ns
+        excess = links.classes[peer.link].excess_ns
+        arrive_by = now_ns + queued_ns + peer.latency_ns + excess + bid.wait_ns
         self.count += 1
         seat.actions.append(Deliver(group, peer.number, bid.token, arrive_by, bid.ends_ns))
         patience = max(20 * MS, 3 * (peer.srtt_ns or 2 * peer.latency_ns))

@@ -33,7 +33,7 @@ __all__ = [
     "unpack",
 ]
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 VERSION = MAJOR << 4 | MINOR
 SIZE_MAX = 1200
 """Of any datagram: no fragments on any link."""
@@ -102,6 +102,9 @@ class Answer(NamedTuple):
     token: bytes
     """16 bytes that the data must present; empty unless accepted."""
     digest: Digest
+    wait_ns: int = 0
+    """Accepted: how much later the data will be there than offered, behind those of others on the
+    way into that node. Since version 1.1."""
 
     def pack(self) -> bytes:
         """The datagram."""
@@ -118,6 +121,7 @@ class Answer(NamedTuple):
             )
             + digest
             + self.token
+            + (_WAIT.pack(_us(self.wait_ns)) if self.verdict == ACCEPT else b"")
         )
 
 
@@ -194,6 +198,7 @@ Message = Offer | Answer | Cancel | State | Watch | Unwatch | Exchange
 
 _OFFER_HEAD = struct.Struct("!BBIQBIIHBB")
 _ANSWER_HEAD = struct.Struct("!BBIBIHB")
+_WAIT = struct.Struct("!I")
 _CANCEL_HEAD = struct.Struct("!BBI")
 _STATE_HEAD = bytes((_STATE, VERSION))
 _EXCHANGE_HEAD = struct.Struct("!BB?BB")
@@ -248,11 +253,14 @@ def _read_answer(data: bytes) -> Answer:
         raise MessageError("an answer whose digest is cut short")
     digest = unpack_digest(data[at:end])
     token = b""
+    wait = 0
     if verdict == ACCEPT:
         token = data[end : end + 16]
         if len(token) < 16:
             raise MessageError("an acceptance without its token")
-    return Answer(number, verdict, ends * _US, cost * 100_000, token, digest)
+        if data[1] & 0xF:
+            wait = _WAIT.unpack_from(data, end + 16)[0] * _US
+    return Answer(number, verdict, ends * _US, cost * 100_000, token, digest, wait)
 
 
 def _read_cancel(data: bytes) -> Cancel:

@@ -169,6 +169,7 @@ class Offering:
         if answer.verdict == ACCEPT:
             bid.ends_ns = now_ns + answer.ends_ns - peer.latency_ns
             bid.token = answer.token
+            bid.wait_ns = min(answer.wait_ns, max(0, group.deadline_ns - now_ns))
             best = task.best
             bid.start_ns = max(0, answer.digest.backlog_ns - answer.cost_ns)
             if best is None or bid.start_ns < best.start_ns:

@@ -25,6 +25,7 @@ class Bid:
         "start_ns",
         "task",
         "token",
+        "wait_ns",
     )
 
     def __init__(self, number: int, task: Task, peer: Peer, sent_ns: int, doubts: int) -> None:
@@ -39,6 +40,8 @@ class Bid:
         """Work in front of it there: what answers are compared by."""
         self.token = b""
         self.payload_ns = 0
+        self.wait_ns = 0
+        """On the way into the peer, behind the data of others."""
 
 
 class Task:

@@ -127,6 +127,8 @@ class Net:
         self.pass_on: Callable[[int, int, bytes], bool] = lambda source, target, data: True
         self.delivers = False
         """Whether data arrive by themselves, at the pace of the sender's interface."""
+        self.into: Callable[[int, int], int] = lambda arrives, takes: arrives
+        """When data that could arrive then, and take so long, are in."""
         self._free: dict[int, int] = {}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._serial = 0
@@ -196,7 +198,7 @@ class Net:
         takes = int(action.group.payload_bytes * 8e9 / self.settings.nic_bps)
         sent = self.now
         self._free[node] = max(self._free.get(node, 0), sent) + takes
-        arrives = self._free[node] + self.latency_ns
+        arrives = self.into(self._free[node] + self.latency_ns, takes)
 
         def arrive() -> None:
             promise = self.balancers[action.peer].claimed(node, action.token, self.now)

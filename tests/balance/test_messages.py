@@ -66,6 +66,7 @@ answers = st.builds(
     cost_ns=u16.map(lambda n: n * 100_000),
     token=st.just(b""),
     digest=digests,
+    wait_ns=st.just(0),
 ) | st.builds(
     Answer,
     number=u32,
@@ -74,6 +75,7 @@ answers = st.builds(
     cost_ns=u16.map(lambda n: n * 100_000),
     token=st.binary(min_size=16, max_size=16),
     digest=digests,
+    wait_ns=micros,
 )
 members = st.builds(
     Member,
@@ -175,8 +177,15 @@ def test_a_digest_that_grew_inside_an_answer_leaves_its_token_where_it_is():
     packed = answer.pack()
     digest = pack_digest(answer.digest)
     at = packed.index(digest)
-    grown = packed[: at - 1] + bytes((len(digest) + 3,)) + digest + b"new" + packed[-16:]
+    grown = packed[: at - 1] + bytes((len(digest) + 3,)) + digest + b"new" + packed[-20:]
     assert unpack(grown) == answer
+
+
+def test_an_acceptance_of_version_1_0_tells_no_wait():
+    answer = Answer(1, ACCEPT, 400 * MS, 90 * MS, bytes(range(16)), a_digest(), 96 * MS)
+    older = bytearray(answer.pack()[:-4])
+    older[1] = 0x10
+    assert unpack(bytes(older)) == answer._replace(wait_ns=0)
 
 
 def test_a_kind_that_only_newer_versions_know_is_ignored():

@@ -42,8 +42,8 @@ def test_who_uses_its_places_gets_them_back():
     answering = net.balancers[1]._answering
     for number in range(2000, 2030):
         offer = Offer(number, 5, 0, 1, SECOND, 10 * MS, 1000)
-        verdict, _, _, token = answering.consider(LIAR, offer, net.now)
-        assert verdict == ACCEPT
-        assert answering.claim(LIAR, token, net.now) is not None
+        given = answering.consider(LIAR, offer, net.now)
+        assert given.verdict == ACCEPT
+        assert answering.claim(LIAR, given.token, net.now) is not None
         net.run(net.now + 20 * MS)
     assert ask(net, range(3000, 3060)) > 25
