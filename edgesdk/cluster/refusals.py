@@ -9,6 +9,7 @@ from edgesdk.errors import PeerError
 __all__ = ["alert_cause", "verify_cause"]
 
 _NOT_YET, _EXPIRED, _REVOKED = 9, 10, 23
+_LIST_NOT_YET, _LIST_EXPIRED = 11, 12
 _ANOTHER = {2, 7, 18, 19, 20, 21, 24, 26, 27, 28, 29, 30}
 
 
@@ -24,6 +25,12 @@ def verify_cause(code: int) -> PeerError:
         return PeerError(
             "the peer's certificate is not valid yet by this machine's clock: one of the two "
             "clocks is wrong (timedatectl shows it)",
+            cause="clock",
+        )
+    if code in (_LIST_NOT_YET, _LIST_EXPIRED):
+        return PeerError(
+            "the cluster's revocation list is not of this machine's time: its clock is wrong "
+            "(timedatectl shows it)",
             cause="clock",
         )
     if code == _REVOKED:

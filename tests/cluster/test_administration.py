@@ -122,6 +122,15 @@ def test_a_certificate_of_the_future_is_told_to_be_a_matter_of_clocks(cluster, s
     assert cause_of(cluster.operator(), server.address, "who") == "clock"
 
 
+def test_a_revocation_list_of_the_future_is_a_matter_of_clocks_too(cluster, serve):
+    server = serve(cluster.identity(1))
+    cluster.authority.add("gone")
+    cluster.authority.remove("gone", now=datetime.now(timezone.utc) + timedelta(days=30))
+    operator = cluster.operator()
+    operator.revocations.offer(cluster.authority.revoked_der)
+    assert cause_of(operator, server.address, "who") == "clock"
+
+
 def test_what_does_not_answer_is_told_apart(cluster):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = mute.getsockname()
