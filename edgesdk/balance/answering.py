@@ -20,7 +20,8 @@ __all__ = ["Answering", "Held", "Verdict"]
 
 _DOUBTED = 1024
 _IDLE_TALK = 8
-"""Of places at once: who wasted so many that it gets fewer keeps no time on the interface."""
+"""Of places at once: who wasted so many that it gets fewer keeps no time on the interface; neither
+words nor a narrow network shall close the way to this node."""
 
 
 class Verdict(NamedTuple):
