@@ -44,7 +44,17 @@ class Loader:
         self._orders: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="model-loader", daemon=True)
 
+    def expect(self) -> None:
+        """Until :meth:`start` the node loads its own models by itself: others are told when those
+        will be there."""
+        cards = {model_key(card.digest): card for card in self._own()}
+        self._loads.cards = {key: card.name for key, card in cards.items()}
+        now = time.monotonic_ns()
+        for key, card in cards.items():
+            self._loads.ready_ns[key] = now + self._node.residency.expected_ns(card)
+
     def start(self) -> None:
+        self._loads.ready_ns.clear()
         self._look()
         self._thread.start()
 
@@ -86,9 +96,7 @@ class Loader:
     def _look(self) -> None:
         """Sees what is there: files may have come, applications may be others."""
         cards = [entry.card for entry in self._node.registry.list() if entry.present]
-        plan = self._node.plan
-        operators = () if plan is None else plan.operators
-        cards += [p.model for p in operators if isinstance(p.model, ModelCard)]
+        cards += self._own()
         found, costs = {}, {}
         for card in cards:
             if card is None or not any(map(card.is_present, card.variants)):
@@ -103,6 +111,11 @@ class Loader:
         self._cards = found
         self._loads.cards = {key: card.name for key, card in found.items()}
         self._loads.catalogue = dict(costs)
+
+    def _own(self) -> list[ModelCard]:
+        plan = self._node.plan
+        operators = () if plan is None else plan.operators
+        return [p.model for p in operators if isinstance(p.model, ModelCard)]
 
     def _load(self, key: int) -> None:
         card = self._cards.get(key)

@@ -107,6 +107,7 @@ class Node:
         self._frames = frames
         self._started_ns = 0
         self._stopped_ns = 0
+        self._joined = False
         self._lock = threading.Lock()
         self._applying = threading.Lock()
         self.stopping = threading.Event()
@@ -170,6 +171,9 @@ class Node:
         plan = self.plan = self.blueprint.compile(self.registry.resolve, {})
         self.residency.check(plan.models)
         try:
+            if self.workshop.placer is not None:
+                self.workshop.placer.join(self)
+                self._joined = True
             models = prepare_models(
                 plan,
                 self.residency.own,
@@ -264,7 +268,7 @@ class Node:
             self._finished.clear()
             dispatcher.post([stations.finish, closing.start])
             self._finished.wait(_FINISH_S)
-        if self._started_ns:
+        if self._joined:
             self.workshop.close_placer()
         idle = True
         for executor in self.wiring.executors.values():
@@ -412,7 +416,7 @@ class Node:
         turn = self.stations.prepare(self.blueprint, plan, None, self.history.sinks)
         self.connection = self.wiring.connect(plan, turn.programs.values(), models, self.blueprint)
         if self.workshop.placer is not None:
-            self.workshop.placer.attach(self)
+            self.workshop.placer.attach()
         self._started_ns = time.monotonic_ns()
         self.wiring.start()
         self.workshop.note_sources(self.blueprint.sources, turn.begin)

@@ -26,7 +26,12 @@ class Placer(Protocol):
     the request can run here all the same.
     """
 
-    def attach(self, node: Node) -> None:
+    def join(self, node: Node) -> None:
+        """Before anything is loaded, which may take seconds: to find others and be found
+        meanwhile. Raises EdgeError where it cannot listen; then it needs no :meth:`close`."""
+        ...
+
+    def attach(self) -> None:
         """Before the first request: models are loaded, executors are there, nothing runs yet."""
         ...
 

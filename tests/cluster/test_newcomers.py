@@ -6,8 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgesdk.models import ModelRegistry
-from tests.cluster.agents import Agent, Cluster, eventually
+from edgesdk.cluster.authority import Authority
+from edgesdk.cluster.identity import Identity
+from edgesdk.cluster.member import Member
+from edgesdk.cluster.telling import status_of
+from edgesdk.config import parse_config
+from edgesdk.models import ModelRegistry, load_card
+from edgesdk.runtime import Node
+from tests.cluster.agents import APPLICATION, Agent, Cluster, eventually, free_port
+from tests.cluster.impostor import Impostor
 from tests.cluster.test_failures import check_ledgers, during, goodput, where
 
 IDLE = """
@@ -85,3 +92,53 @@ def test_a_node_that_comes_with_the_model_answers_its_first_offer_within_moments
         eventually(lambda: swamped.status()["groups"]["offloaded"] >= 20, "it goes on")
         links = swamped.status()["links"]
         assert links[0]["failed"] <= 0.2 * links[0]["sent"]
+
+
+STARTING = """
+[node]
+name = "starting"
+state = "state"
+cache = "cache"
+[cluster]
+bundle = "{bundle}"
+listen = "127.0.0.1:{port}"
+discovery = false
+[cameras.door]
+uri = "synthetic:?width=320&height=240&fps=10"
+[apps.bright]
+app = "app.py:bright"
+"""
+
+
+def test_a_node_is_a_member_while_its_models_are_being_loaded_and_says_which(
+    cards: Any, tmp_path: Path
+) -> None:
+    authority = Authority.create(tmp_path / "operator")
+    words = {"bundle": authority.add("starting").bundle, "port": free_port()}
+    (tmp_path / "app.py").write_text(
+        APPLICATION.format(deadline="800ms", card=cards.cells, more="")
+    )
+    config = parse_config(STARTING.format(**words), directory=tmp_path)
+    assert config.cluster is not None
+    member = Member(config.cluster, Identity.load(config.cluster.bundle))
+    other = Identity.load(authority.add("other").bundle)
+    model = int(load_card(Path(cards.cells)).digest[:16], 16)
+    told = []
+    with Impostor(other, model, [("127.0.0.1", words["port"])]) as peer:
+
+        def loading(what: str, part: float | None) -> None:
+            if what == "loading cells":
+                eventually(lambda: [at.node_id for at in peer.control.peers()], "they meet")
+                told.append(status_of(member))
+
+        node = Node(config=config, placer=member)
+        try:
+            node.start(loading)
+            told.append(status_of(member))
+        finally:
+            node.stop()
+        eventually(lambda: not peer.control.peers(), "it has said good-bye")
+    assert [(status.loading, status.residents) for status in told] == [
+        (["cells"], []),
+        ([], ["cells"]),
+    ]

@@ -97,8 +97,11 @@ class PeerPlacer:
         self._codec = codec
         self._meddle = meddle
 
-    def attach(self, node: Any) -> None:
+    def join(self, node: Any) -> None:
         self.node = node
+
+    def attach(self) -> None:
+        """It is ready."""
 
     def place(self, request: Request) -> None:
         self.requests.append(request)

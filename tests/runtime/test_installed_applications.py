@@ -27,8 +27,11 @@ def app(camera: edge.Camera):
 class Placer:
     """A cluster that does nothing."""
 
-    def attach(self, node: Node) -> None:
-        """It needs none."""
+    def join(self, node: Node) -> None:
+        """Nobody is there."""
+
+    def attach(self) -> None:
+        """It needs nothing."""
 
     def place(self, request: Any) -> None:
         """It never answers."""

@@ -219,8 +219,11 @@ class HomePlacer:
         self.requests: list[Request] = []
         self.node: Any = None
 
-    def attach(self, node: Node) -> None:
+    def join(self, node: Node) -> None:
         self.node = node
+
+    def attach(self) -> None:
+        """It is ready."""
 
     def place(self, request: Request) -> None:
         self.requests.append(request)
