@@ -217,13 +217,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     emulated: EmulatedConfig | None = None
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path, *, again: bool = False) -> Config:
     """The configuration in the file *path*; relative paths come back joined to its folder.
 
-    Raises ConfigError with every mistake, one a line.
+    again: something runs by this file: a blank one is a write that failed or has not ended, and
+    does not mean that all shall end. Raises ConfigError with every mistake, one a line.
     """
     file = Path(path)
     try:
+        if again and file.is_fifo():
+            raise ConfigError(f"{path}: a pipe cannot be read again: expected a file")
         with file.open("rb") as stream:
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -238,6 +241,8 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(
             f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8: expected TOML in UTF-8"
         ) from None
+    if again and not text.strip():
+        raise ConfigError(f"{path}: empty: a file that shall end everything says: schema = 1")
     return parse_config(text, file=str(path), directory=file.parent)
 
 

@@ -91,7 +91,12 @@ class Service:
         from edgesdk.config import load_config
         from edgesdk.runtime.agent import Agent
 
-        self.agent = Agent(lambda: load_config(file), placer=member_of, folder=file.parent, out=out)
+        self._started = False
+
+        def read() -> Config:
+            return load_config(file, again=self._started)
+
+        self.agent = Agent(read, placer=member_of, folder=file.parent, out=out)
         self._web: WebServer | None = None
         self._listen: str | None = None
         self._mistake = ""
@@ -99,6 +104,7 @@ class Service:
     def start(self) -> None:
         """Raises EdgeError where the file means nothing, or what it says cannot be done."""
         self.agent.start(cancel=interrupts.asked)
+        self._started = True
         self._show(self.agent.node.config.web.listen)
         # What the start has made stays: no collection looks at it again, and none is as long.
         gc.freeze()

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,22 @@ def test_a_whole_file_becomes_a_config_with_paths_joined_to_its_folder(tmp_path)
 
 def test_an_empty_file_means_the_defaults():
     assert parse_config("") == Config()
+
+
+def test_a_blank_file_ends_nothing_that_runs_by_it(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text(" \n")
+    assert load_config(file) == Config()
+    with pytest.raises(ConfigError, match=r"node.toml: empty.*schema = 1"):
+        load_config(file, again=True)
+    file.write_text("schema = 1\n")
+    assert load_config(file, again=True) == Config()
+
+
+def test_a_pipe_is_not_waited_for_when_it_is_read_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe"):
+        load_config(tmp_path / "pipe", again=True)
 
 
 def test_the_example_in_the_contract_is_valid():
