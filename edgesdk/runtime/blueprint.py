@@ -100,8 +100,11 @@ def _results(config: Config) -> Path | None:
     return None if config.results.out is None else Path(config.results.out)
 
 
-def changes(before: Blueprint, after: Blueprint, was: Plan, now: Plan) -> Changes:
-    """What differs between two blueprints and their plans."""
+def changes(
+    before: Blueprint, after: Blueprint, was: Plan, now: Plan, *, began_with: Config
+) -> Changes:
+    """What differs between two blueprints and their plans, and, of what is read once, between
+    *after* and what the node began with."""
     cameras, apps = set(was.cameras), {app for app, _ in was.outputs}
     then, later = set(now.cameras), {app for app, _ in now.outputs}
     return Changes(
@@ -112,7 +115,7 @@ def changes(before: Blueprint, after: Blueprint, was: Plan, now: Plan) -> Change
         apps_added=sorted(later - apps),
         apps_removed=sorted(apps - later),
         apps_changed=sorted(a for a in apps & later if _terms(was, a) != _terms(now, a)),
-        restart_needed=_restart_needed(before.config, after.config),
+        restart_needed=_restart_needed(began_with, after.config),
     )
 
 

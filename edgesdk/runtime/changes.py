@@ -14,8 +14,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     Cameras are those that an application runs on. What is in no list went on undisturbed.
     *cameras_moved*: those of the changed ones that were opened anew, as another incarnation.
-    *restart_needed*: what the file says otherwise than before and this process goes on without,
-    such as ``node.threads``.
+    *restart_needed*: what the file says otherwise than the one that this process began with, and
+    goes on without, such as ``node.threads``.
     """
 
     schema: Literal[1] = 1

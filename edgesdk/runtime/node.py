@@ -102,6 +102,7 @@ class Node:
         self._out = None if out is None else Path(out)
         self._standing = standing
         self.blueprint = self._draw(config or Config())
+        self.began_with = self.blueprint.config
         self.name = node_name(self.config.node)
         self._on_result = on_result
         self._frames = frames

@@ -75,7 +75,7 @@ class Reconfiguration:
             installed.keep(had)
             self._undo(plan, held, sinks_before)
             raise
-        found = changes(before, after, self._was, plan)
+        found = changes(before, after, self._was, plan, began_with=node.began_with)
         old = node.connection
         try:
             self._switch(turn, connection, everything, since)

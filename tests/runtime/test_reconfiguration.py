@@ -346,6 +346,16 @@ def test_what_cannot_change_under_way_is_named(bench: Bench) -> None:
     assert found.restart_needed == ["node.threads", "outbox"]
 
 
+def test_a_restart_is_needed_as_long_as_the_file_is_not_what_the_node_began_with(
+    bench: Bench,
+) -> None:
+    node = bench.start(bench.config({}, {}))
+    other = "[node]\nthreads = 3"
+    assert node.apply(bench.config({}, {}, more=other)).restart_needed == ["node.threads"]
+    assert node.apply(bench.config({}, {}, more=other)).restart_needed == ["node.threads"]
+    assert node.apply(bench.config({}, {})).restart_needed == []
+
+
 def test_a_node_that_stops_ends_a_reconfiguration_under_way(bench: Bench) -> None:
     node = bench.start(bench.config(CAMERAS, {"first": ["a"]}))
     failures: list[BaseException] = []
