@@ -13,6 +13,8 @@ import numpy as np
 
 from edgesdk.errors import PlanError, PlanInfeasible, UsageError
 from edgesdk.planner.aligning import align_cheapest
+from edgesdk.planner.allotting import pack_apportioned
+from edgesdk.planner.apportioning import Apportioned, apportion
 from edgesdk.planner.bounds import Cut, cut_bound, round_up
 from edgesdk.planner.columns import Columns
 from edgesdk.planner.diving import dive
@@ -37,6 +39,7 @@ _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a m
 _TRIALS = 30  # of first fit where machines are scarce, however little time there is
 _MOST_MACHINES = 1_000_000  # each is listed
 _FEW_ITEMS = 2000  # beyond, columns of equal items find more than exchanges of single ones
+_MANY_APPORTIONED = 300  # kinds; of fewer, columns make better use of each type
 _MANY_KINDS = 1200  # beyond, a master with a row a kind is no use
 
 
@@ -93,6 +96,7 @@ class _Search:
         self._cuts = resource_cuts(items)
         for cut in self._cuts:
             self._raise_bound(cut_bound(items, cut), cuts_only=True)
+        apportioned = self._apportioned()
         with contextlib.suppress(ImportError):
             if (mix := best_mix(items, self._cuts, seconds=1.0)) is not None:
                 self._raise_bound(mix.bound, cuts_only=True)
@@ -103,8 +107,13 @@ class _Search:
             self._insist()
         if not self._done():
             with contextlib.suppress(ImportError):
-                expired = self._after(self._left() / 4)
+                expired = self._after(self._left() / 8)
                 self._offer(align_cheapest(items, self._cuts, expired, self._rng))
+        if not self._done() and apportioned is not None and items.kinds > _MANY_APPORTIONED:
+            expired = self._after(self._left() / 2)
+            below = None if self._best is None else self._best.microusd
+            packed = pack_apportioned(items, apportioned, expired, below=below, rng=self._rng)
+            self._offer(packed)
         few = items.kinds > _CHOOSE_FIRST and items.demand.sum() <= _FEW_ITEMS
         if not self._done() and self._best is not None and few:
             expired = self._after(self._left() / 10)
@@ -113,6 +122,15 @@ class _Search:
             with contextlib.suppress(ImportError):  # without HiGHS first fit is what there is
                 self._improve()
         return self._plan()
+
+    def _apportioned(self) -> Apportioned | None:
+        found: Apportioned | None = None
+        with contextlib.suppress(ImportError):
+            found = apportion(self._items, seconds=max(0.1, min(2.0, self._left() / 10)))
+        if found is not None:
+            self._cuts.append(found.cut)
+            self._raise_bound(cut_bound(self._items, found.cut))
+        return found
 
     def _insist(self) -> None:
         assert self._partial is not None  # first fit leaves one or the other
