@@ -341,10 +341,10 @@ def _print_paper(file: Path | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Plan], None]]:
+def _progress(*, quiet: bool) -> Iterator[Callable[[Plan], None] | None]:
     """What the search has so far, on standard error, while it searches."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -36,6 +36,7 @@ __all__ = ["Clock", "solve"]
 Clock = Callable[[], float]
 
 _CHOOSE_FIRST = 20  # with so many kinds a choice of columns finds more than a mix's packing
+_TELLING = 0.25  # of the time so far
 _TRIALS = 30  # of first fit where machines are scarce, however little time there is
 _MOST_MACHINES = 1_000_000  # each is listed
 _FEW_ITEMS = 2000  # beyond, columns of equal items find more than exchanges of single ones
@@ -55,9 +56,10 @@ def solve(
     """The cheapest plan found within about *seconds* of *clock*, verified.
 
     It ends earlier where the plan is proven to be within *gap* (a share of its cost) of the
-    cheapest, and where it gets no better. *progress* is called with each better plan. Raises
-    PlanInfeasible where no plan exists, with what is short; PlanError where none was found,
-    UsageError where a plan would list more than a million machines.
+    cheapest, and where it gets no better. *progress* is called with better plans as they come, the
+    first of them always, and takes a quarter of the time at most. Raises PlanInfeasible where no
+    plan exists, with what is short; PlanError where none was found, UsageError where a plan would
+    list more than a million machines.
     """
     search = _Search(problem, clock, seconds, gap, progress, seed)
     return search.run()
@@ -82,6 +84,7 @@ class _Search:
         self._partial: Packed | None = None
         self._bound = 0
         self._cuts: list[Cut] = []
+        self._telling = 0.0
 
     def run(self) -> Plan:
         items = self._items
@@ -254,8 +257,16 @@ class _Search:
             return
         self._best = packed
         self._bound = min(self._bound, packed.microusd)
-        if self._progress is not None:
-            self._progress(self._plan())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Progress, where it does not take more than its share of the time: to list and verify the
+        machines of a million streams takes as long as to find better ones."""
+        now = self._clock()
+        if self._progress is None or self._telling > _TELLING * (now - self._start):
+            return
+        self._progress(self._plan())
+        self._telling += self._clock() - now
 
     def _plan(self) -> Plan:
         if self._best is None:

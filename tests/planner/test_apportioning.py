@@ -77,6 +77,7 @@ def test_a_limited_type_is_counted_up_to_its_limit() -> None:
     with_three = make_items(scattered(400, machines=(free, *unlike_machines())))
     without = make_items(scattered(400))
     found, other = apportion(with_three, seconds=1.0), apportion(without, seconds=1.0)
-    assert found is not None and other is not None
+    assert found is not None
+    assert other is not None
     assert found.machines[0] == pytest.approx(3)
     assert 0 < cut_bound(with_three, found.cut) < cut_bound(without, other.cut)

@@ -161,6 +161,23 @@ def test_a_plan_that_is_valid_comes_first_and_cheaper_ones_follow() -> None:
     assert all(plan.bound_microusd <= last.microusd for plan in seen)
 
 
+def test_who_is_slow_to_take_news_of_better_plans_is_told_fewer() -> None:
+    problem = large_fleet(np.random.default_rng(2), streams=3000, classes=50)
+    told: list[Plan] = []
+    late = 0.0
+
+    def slow(plan: Plan) -> None:
+        nonlocal late
+        told.append(plan)
+        late += 100.0
+
+    solve(problem, clock=time.monotonic, seconds=3, progress=told.append)
+    assert len(told) > 2  # there is news
+    told.clear()
+    solve(problem, clock=lambda: time.monotonic() + late, seconds=1000, gap=0.002, progress=slow)
+    assert len(told) == 1
+
+
 def test_time_comes_from_the_clock_that_is_given() -> None:
     ticks = itertools.count()
     plan = solve(
