@@ -43,9 +43,7 @@ def _look_at_stream(name: str, stream: dict[str, Any], tables: Tables, mistakes:
     on = stream.get("needs_on")
     for device, amounts in on.items() if isinstance(on, dict) else ():
         _look_at_amounts((*at, "needs_on", device), amounts, tables, mistakes)
-        devices = [m.get("device") for _, m in tables.named("machines")]
-        known = [name for name in devices if isinstance(name, str) and name]
-        look_up((*at, "needs_on", device), device, known, "a machine's device", mistakes)
+        look_up((*at, "needs_on", device), device, tables.devices(), "a machine's device", mistakes)
         for resource, amount in amounts.items() if isinstance(amounts, dict) else ():
             if not is_number(amount) or not 0 <= amount <= 1e9:
                 path = (*at, "needs_on", device, resource)
@@ -73,6 +71,9 @@ def _look_at_stream(name: str, stream: dict[str, Any], tables: Tables, mistakes:
     ):
         for index, wanted in texts(stream.get(key)):
             look_up((*at, key, index), wanted, known, what, mistakes)
+    for key in ("machines", "regions"):
+        if stream.get(key) == []:
+            mistakes.add_value((*at, key), [], "a name or more; without it any will do")
     for key in ("max_latency", "min_bandwidth"):
         if key not in stream:
             continue

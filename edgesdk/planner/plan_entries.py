@@ -44,6 +44,8 @@ Words = Annotated[
         description="a text without control characters",
     ),
 ]
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*\Z"
+"""It is printed as it stands: nothing that a terminal takes for an order."""
 Share = Annotated[
     float,
     msgspec.Meta(ge=1e-6, le=1, description="a share above 0 (from 0.000001) to 1, such as 0.7"),
@@ -75,7 +77,9 @@ class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True):
     A *whole* resource is not subject to the target: a number of models, of USB ports.
     """
 
-    unit: Annotated[str, msgspec.Meta(max_length=32, description="a unit's name")] = ""
+    unit: Annotated[
+        str, msgspec.Meta(max_length=32, pattern=_PRINTABLE, description="a unit's name")
+    ] = ""
     steps: Annotated[
         int, msgspec.Meta(ge=1, le=10**9, description="how many steps make one unit, 1 or more")
     ] = 1_000_000
@@ -93,8 +97,12 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     count: Count
     fps: Positive | None = None
-    program: Annotated[str, msgspec.Meta(max_length=4096, description="a text")] = ""
-    app: Annotated[str, msgspec.Meta(max_length=4096, description='"FILE.py:NAME"')] = ""
+    program: Annotated[
+        str, msgspec.Meta(max_length=4096, pattern=_PRINTABLE, description="a text")
+    ] = ""
+    app: Annotated[
+        str, msgspec.Meta(max_length=4096, pattern=_PRINTABLE, description='"FILE.py:NAME"')
+    ] = ""
     cameras: dict[Name, Words] = {}
     resolution: Size | None = None
     place: Name | None = None
@@ -105,7 +113,9 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
         Literal["stated", "real", "stand-in", "published"],
         msgspec.Meta(description='"stated", "real", "stand-in" or "published"'),
     ] = "stated"
-    source: Annotated[str, msgspec.Meta(max_length=1024, description="a text")] = ""
+    source: Annotated[
+        str, msgspec.Meta(max_length=1024, pattern=_PRINTABLE, description="a text")
+    ] = ""
     profile: Words | None = None
     loads: Names = ()
     machines: Names = ()
@@ -136,7 +146,9 @@ class MachineEntry(msgspec.Struct, frozen=True, kw_only=True):
     usd_per_hour: Dollars | None = None
     regions: dict[Name, Dollars] = {}
     price: Annotated[str, msgspec.Meta(max_length=512, description=PRICE_FORM)] | None = None
-    price_source: Annotated[str, msgspec.Meta(max_length=512, description="a text")] = ""
+    price_source: Annotated[
+        str, msgspec.Meta(max_length=512, pattern=_PRINTABLE, description="a text")
+    ] = ""
     price_date: (
         Annotated[
             str,
@@ -147,7 +159,9 @@ class MachineEntry(msgspec.Struct, frozen=True, kw_only=True):
     region: Name | None = None
     limit: Count | None = None
     existing: bool = False
-    device: Annotated[str, msgspec.Meta(max_length=128, description="a device class")] = ""
+    device: Annotated[
+        str, msgspec.Meta(max_length=128, pattern=_PRINTABLE, description="a device class")
+    ] = ""
 
 
 class LinkEntry(msgspec.Struct, frozen=True, kw_only=True):

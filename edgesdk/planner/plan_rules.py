@@ -72,8 +72,8 @@ def _names(
 def _look_at_counts(
     path: tuple[str | int, ...], names: list[str], tables: Tables, mistakes: Mistakes
 ) -> None:
-    streams = dict(tables.named("streams"))
-    counts = [streams[name].get("count") for name in names if name in streams]
+    found = [tables.stream(name) for name in names]
+    counts = [stream.get("count") for stream in found if stream is not None]
     whole = [n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0]
     if len(whole) == len(counts) and len(set(whole)) > 1:
         mistakes.add(

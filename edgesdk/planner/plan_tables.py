@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import cache
 from typing import Any, TypeGuard
 
 from edgesdk.planner.problem import MOST_UNITS, Resource
@@ -24,8 +26,16 @@ class Tables:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
+        # Asked for once a stream, of which there may be a hundred thousand.
+        self.named = cache(self._named)
+        self._streams = cache(lambda: dict(self.named("streams")))
+        self.resources = cache(self._resources)
+        self.types = cache(self._types)
+        self.regions = cache(self._regions)
+        self.places = cache(self._places)
+        self.devices = cache(self._devices)
 
-    def named(self, table: str) -> list[tuple[str, dict[str, Any]]]:
+    def _named(self, table: str) -> list[tuple[str, dict[str, Any]]]:
         found = self._document.get(table)
         entries = found.items() if isinstance(found, dict) else ()
         return [(name, _stated(entry)) for name, entry in entries if isinstance(entry, dict)]
@@ -35,11 +45,14 @@ class Tables:
         entries = enumerate(found) if isinstance(found, list) else ()
         return [(index, _stated(entry)) for index, entry in entries if isinstance(entry, dict)]
 
-    def names(self, table: str) -> list[str]:
+    def names(self, table: str) -> Collection[str]:
         found = self._document.get(table)
-        return list(found) if isinstance(found, dict) else []
+        return found.keys() if isinstance(found, dict) else ()
 
-    def resources(self) -> list[str]:
+    def stream(self, name: str) -> dict[str, Any] | None:
+        return self._streams().get(name)
+
+    def _resources(self) -> list[str]:
         return list(dict.fromkeys([*STANDARD, *self.names("resources")]))
 
     def most(self, resource: str) -> tuple[float, str]:
@@ -52,15 +65,15 @@ class Tables:
         steps = steps if is_number(steps) and steps >= 1 else 1
         return MOST_UNITS / steps, unit if isinstance(unit, str) and unit else resource
 
-    def types(self) -> list[str]:
+    def _types(self) -> list[str]:
         """The names that a stream may use for machines, ``NAME@REGION`` among them."""
-        found = self.names("machines")
+        found = list(self.names("machines"))
         for name, machine in self.named("machines"):
             regions = machine.get("regions")
             found += [f"{name}@{r}" for r in regions] if isinstance(regions, dict) else []
         return found
 
-    def regions(self) -> list[str]:
+    def _regions(self) -> list[str]:
         found: list[str] = []
         for _, machine in self.named("machines"):
             regions = machine.get("regions")
@@ -71,7 +84,11 @@ class Tables:
             found += [region] if isinstance(region, str) and region else []
         return list(dict.fromkeys(found))
 
-    def places(self) -> set[str]:
+    def _devices(self) -> list[str]:
+        stated = [machine.get("device") for _, machine in self.named("machines")]
+        return [name for name in stated if isinstance(name, str) and name]
+
+    def _places(self) -> set[str]:
         """The places from which there are links."""
         found = [link.get("place") for _, link in self.listed("links")]
         return {place for place in found if isinstance(place, str)}
@@ -93,7 +110,7 @@ def texts(value: object) -> list[tuple[int, str]]:
 
 
 def look_up(
-    path: tuple[str | int, ...], wanted: str, known: list[str], what: str, mistakes: Mistakes
+    path: tuple[str | int, ...], wanted: str, known: Collection[str], what: str, mistakes: Mistakes
 ) -> None:
     """A mistake where *wanted* is none of the *known* names of *what*."""
     if wanted not in known:

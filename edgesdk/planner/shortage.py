@@ -74,9 +74,23 @@ def _too_large(items: Items) -> list[str]:
                     f"short by {resource.shown(need - most)}"
                 )
         reason = "; ".join(short) or _over_at_most(items, int(item))
-        reason = reason or "no machine has enough of every resource at once"
+        reason = reason or _short_of_nearest(items, int(item), allowed)
         found.append(f"{name} fits no machine: {reason}")
     return found
+
+
+def _short_of_nearest(items: Items, item: int, allowed: list[int]) -> str:
+    """Each machine lacks something, none the same: what the one that lacks least lacks."""
+    own = items.uses[item] @ items.loads if items.uses.size else 0
+    lacks = {t: items.need[t][item] + own - items.room[t] for t in allowed}
+    nearest = min(allowed, key=lambda t: (lacks[t] / np.maximum(1, items.room[t])).max())
+    words = [
+        f"{resource.shown(int(lack))} of {resource.name}"
+        for resource, lack in zip(items.problem.resources, lacks[nearest], strict=True)
+        if lack > 0
+    ]
+    name = items.problem.machines[nearest].name
+    return f"no machine has enough of every resource at once; {name} lacks {', '.join(words)}"
 
 
 def _why_nowhere(items: Items, item: int) -> str:

@@ -10,7 +10,7 @@ from edgesdk.toml.lines import KeyPath
 __all__ = ["DuplicateKey", "locate_json"]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _SCALAR = re.compile(r"[^,\]} \t\r\n]+")
 
 

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from edgesdk.errors import ConfigError
 from edgesdk.redaction import redact
 from edgesdk.toml import TOMLDecodeError, loads
+from edgesdk.toml.depth import deep_key_at, is_deep
 from edgesdk.toml.json_lines import DuplicateKey, locate_json
 from edgesdk.toml.lines import KeyPath, line_of, locate
 
@@ -33,6 +35,8 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _LONG_NUMBER = re.compile(r"[0-9_]{4000}")
 _SHOWN_CHARACTERS = 80
+_TOO_DEEP = "nested too deeply: expected tables of keys"
+_MOST_MISTAKES = 100  # nobody reads more, and a file may have millions
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Places:
 
 
 class Mistakes:
-    """What is wrong with one file, in the order of its lines."""
+    """What is wrong with one file, in the order of its lines; of very many, some of them."""
 
     def __init__(self, places: Places) -> None:
         self._places = places
@@ -56,6 +60,8 @@ class Mistakes:
     def add(self, path: KeyPath, what: str) -> None:
         text = f"{self._places.of(path)}: {what}"
         self._found.append((line_of(self._places.lines, path), text))
+        if len(self._found) >= _MOST_MISTAKES:
+            self.raise_any()
 
     def add_value(self, path: KeyPath, value: object, expected: str) -> None:
         self.add(path, f"{dotted(path)} = {shown(value)}: expected {expected}")
@@ -65,7 +71,10 @@ class Mistakes:
         if not self._found:
             return
         self._found.sort(key=lambda item: item[0])
-        raise ConfigError("\n".join(text for _, text in self._found))
+        lines = [text for _, text in self._found]
+        if len(lines) >= _MOST_MISTAKES:
+            lines.append(f"{self._places.file}: there may be more mistakes than these {len(lines)}")
+        raise ConfigError("\n".join(lines))
 
 
 def read_struct(
@@ -103,8 +112,15 @@ def _parsed(
 ) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         if form == "toml":
-            return loads(text), locate(text)
+            if (deep := deep_key_at(text)) is not None:
+                raise ConfigError(f"{file}:{_line_at(text, deep)}: {_TOO_DEEP}")
+            document = loads(text)
+            if is_deep(document):
+                raise ConfigError(f"{file}:1: {_TOO_DEEP}")
+            return document, locate(text)
         document = json.loads(text)
+        if is_deep(document):
+            raise ConfigError(f"{file}:1: {_TOO_DEEP}")
         if not isinstance(document, dict):
             raise ConfigError(f"{file}:1: expected an object of keys, in braces")
         if escaped := _SURROGATE.search(text):
@@ -126,7 +142,7 @@ def _parsed(
             f"{file}:{line}: a number of thousands of digits: expected 4300 at most"
         ) from error
     except RecursionError:
-        raise ConfigError(f"{file}:1: nested too deeply: expected tables of keys") from None
+        raise ConfigError(f"{file}:1: {_TOO_DEEP}") from None
 
 
 def _line_at(text: str, at: int) -> int:
@@ -151,6 +167,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
+            part = part if len(part) <= _SHOWN_CHARACTERS else part[: _SHOWN_CHARACTERS - 1] + "…"
             bare = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
             text += f".{bare}" if text else bare
     return text
@@ -211,8 +228,8 @@ class _Builder:
         if not isinstance(value, dict):
             self._mistakes.add_value(path, value, f"a table, [{dotted(path)}]")
             return None
-        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-        for key in value.keys() - fields.keys():
+        fields = _fields(kind)
+        for key in [key for key in value if key not in fields]:
             unknown = (*path, key)
             what = f"unknown key {dotted(unknown)} = {shown(value[key])}"
             if isinstance(value[key], dict):
@@ -264,6 +281,11 @@ class _Builder:
                 expected = _description(_element_kind(kind)) or expected
         message = message.removeprefix("Expected ").removeprefix("expected ").replace("`", "")
         self._mistakes.add_value(path, value, expected or message)
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _has_places(kind: Any) -> bool:

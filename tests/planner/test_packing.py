@@ -222,6 +222,13 @@ def test_a_stream_that_fits_no_machine_is_named_with_what_it_lacks() -> None:
         plan_of(problem)
 
 
+def test_where_every_machine_lacks_something_else_the_nearest_is_named() -> None:
+    machines = (MachineType("lean", (9, 2), 1000), MachineType("slow", (7, 16), 1000))
+    problem = Problem(CPU_MEMORY, (StreamClass("c", 1, (8, 8)),), machines, target_ppm=1_000_000)
+    with pytest.raises(PlanInfeasible, match=r"every resource at once; slow lacks 1 cpu of cpu$"):
+        plan_of(problem)
+
+
 def test_limits_that_no_split_satisfies_are_proven_so() -> None:
     classes = (StreamClass("a", 3, (6, 1)),)  # two fit no machine together, and there are two
     problem = Problem(

@@ -217,3 +217,32 @@ def test_the_papers_scenarios_are_read_with_their_mistakes_told() -> None:
     assert any("scenarios.A.cap = 9: expected a share" in line for line in told)
     assert any("streams = -50: expected a whole number" in line for line in told)
     assert any('types[5] = "r3.2xlarge": expected the name of an instance' in line for line in told)
+
+
+def test_a_list_that_leaves_no_machine_is_a_mistake() -> None:
+    for key in ("machines", "regions"):
+        (mistake,) = mistakes_in(GOOD.replace("count = 3", f"count = 3\n{key} = []"))
+        assert mistake.startswith(f"p:5: streams.cars.{key} = []: expected a name or more")
+
+
+def test_texts_that_are_printed_hold_no_orders_to_a_terminal() -> None:
+    for key in ("source", "program", "app"):
+        (mistake,) = mistakes_in(GOOD.replace("count = 3", f'count = 3\n{key} = "a\\u001b[2Jb"'))
+        assert mistake.startswith(f"p:5: streams.cars.{key} = ")
+        assert "\x1b" not in mistake
+
+
+def test_a_file_with_a_table_a_stream_is_read_in_seconds() -> None:
+    streams = {f"s{i}": {"count": 1, "needs": {"cpu": 1}, "loads": ["m"]} for i in range(20_000)}
+    machines = {f"m{i}": {"capacity": {"cpu": 4}, "usd_per_hour": 1} for i in range(30)}
+    rules = [{"streams": [f"s{2 * i}", f"s{2 * i + 1}"]} for i in range(5000)]
+    document = {
+        "streams": streams,
+        "machines": machines,
+        "loads": {"m": {"needs": {"cpu": 1}}},
+        "together": rules,
+    }
+    began = time.process_time()
+    given = read_plan_input(json.dumps(document), file="p", form="json")
+    assert len(given.streams) == 20_000
+    assert time.process_time() - began < 6.0
