@@ -28,6 +28,8 @@ _START = (
     "from edgesdk.cli.entry import main; main()"
 )
 _END_S = 1.6
+_MOST_WAIT_S = 60.0
+_LOG_TAIL = 2000
 
 
 class LocalProcesses:
@@ -51,15 +53,21 @@ class LocalProcesses:
         self.operator = Identity.load(self._authority.operator_bundle)
         self._hosts: dict[str, Host] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._failed: dict[
+            str, list[float]
+        ] = {}  # when agents of a type ended before they answered
         self._next = 1 + max((int(f.name[2:]) for f in folder.glob("n-[0-9]*")), default=0)
 
     def hosts(self) -> Mapping[str, Host]:
         for name, host in self._hosts.items():
             process = self._processes.get(name)
             if process is not None and process.poll() is not None and host.state != "gone":
-                reason = f"its process ended with code {process.returncode}"
+                reason = f"its process ended with code {process.returncode}{self._last_words(name)}"
+                if host.state == "booting":
+                    self._failed.setdefault(host.kind, []).append(time.monotonic())
                 self._hosts[name] = Host(name, host.kind, "gone", None, reason)
             elif host.state == "booting" and self._answers(host):
+                self._failed.pop(host.kind, None)
                 self._hosts[name] = Host(name, host.kind, "ready", host.address)
         return dict(self._hosts)
 
@@ -70,6 +78,7 @@ class LocalProcesses:
             raise ProviderError(
                 f"local: there are {running} machines of type {kind}: no more may be"
             )
+        self._refuse_for_a_while(kind)
         name = f"n-{self._next}"
         self._next += 1
         folder = self._folder / name
@@ -98,6 +107,25 @@ class LocalProcesses:
             )
         self._hosts[name] = Host(name, kind, "booting", ("127.0.0.1", port))
         return name
+
+    def _refuse_for_a_while(self, kind: str) -> None:
+        """After 1, 2, 4, ... seconds another is tried where agents end as they start."""
+        failed = self._failed.get(kind)
+        if failed and time.monotonic() < failed[-1] + min(_MOST_WAIT_S, 2.0 ** (len(failed) - 1)):
+            raise ProviderError(
+                f"local: agents of type {kind} end before they answer: the next is tried in a while"
+            )
+
+    def _last_words(self, name: str) -> str:
+        """What the agent said last, if it ended by itself."""
+        if self._processes[name].returncode <= 0:
+            return ""
+        with contextlib.suppress(OSError), (self._folder / name / "log").open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _LOG_TAIL))
+            if lines := log.read().decode(errors="replace").split("\n"):
+                last = next((line for line in reversed(lines) if line.strip()), "")
+                return f": {last.strip()[:300]}" if last else ""
+        return ""
 
     def stop(self, machine: str) -> None:
         process = self._processes.pop(machine, None)
