@@ -32,6 +32,7 @@ class Link:
         "next_ns",
         "overdue_at",
         "presumed",
+        "quoted",
         "slow_ns",
         "window",
     )
@@ -39,6 +40,8 @@ class Link:
     def __init__(self, window: float) -> None:
         self.window = window
         self.in_flight = 0
+        self.quoted = 0
+        """Groups that will be in flight if accepted; counted where weights are to be kept."""
         self.excess_ns = 0
         """EWMA of what deliveries took beyond what was to be expected."""
         self.learnt_ns = -_LATELY_NS
@@ -95,8 +98,8 @@ class Links:
         who wait look often, and with any chance at each look one soon passes."""
         at = self.classes[link]
         if at.window >= 1.0:
-            return at.in_flight < at.window
-        return at.in_flight == 0 and now_ns >= at.next_ns
+            return at.in_flight + at.quoted < at.window
+        return at.in_flight + at.quoted == 0 and now_ns >= at.next_ns
 
     def came(self, sender: int, now_ns: int, *, kept: bool) -> None:
         """Data that *sender* had promised came in time, or not. Of several misses of one sender,

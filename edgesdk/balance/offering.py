@@ -113,6 +113,7 @@ class Offering:
         task.rounds += 1
         task.pending_ns = links.transmit_ns(group.payload_bytes)
         links.pending_ns += task.pending_ns
+        self._waiting.hold(task, links.classes[peers[0].link])
         until = now_ns
         for peer in peers:
             until = max(until, self._offer(task, peer, now_ns))
@@ -218,6 +219,7 @@ class Offering:
     def _conclude(self, task: Task, now_ns: int) -> None:
         self._links.pending_ns -= task.pending_ns
         task.pending_ns = 0
+        self._waiting.let_go(task)
         best = task.best
         if best is not None and self._second_opinion(task, best, now_ns):
             return
@@ -259,6 +261,7 @@ class Offering:
         task.bids = [best]
         task.pending_ns = self._links.transmit_ns(group.payload_bytes)
         self._links.pending_ns += task.pending_ns
+        self._waiting.hold(task, self._links.classes[peers[0].link])
         until = self._offer(task, peers[0], now_ns)
         self._seat.timers.at(until, self._silent, (task, task.step))
         return True
@@ -289,6 +292,7 @@ class Offering:
 
     def _again(self, task: Task, now_ns: int) -> None:
         self._tasks[task.group.id] = task
+        self._waiting.sent_in_vain(task)
         task.rounds = 0
         if task.group.deadline_ns <= now_ns:
             self._drop(task, now_ns)

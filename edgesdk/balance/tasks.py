@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgesdk.balance.links import Link
 from edgesdk.balance.peers import Peer
 from edgesdk.balance.terms import Group
 
@@ -57,6 +58,7 @@ class Task:
         "group",
         "peer",
         "pending_ns",
+        "quoted",
         "rounds",
         "second",
         "step",
@@ -74,6 +76,8 @@ class Task:
         self.peer: Peer | None = None
         """Set while it is delivered there."""
         self.pending_ns = 0
+        self.quoted: Link | None = None
+        """The class of links that counts it as quoted."""
         self.expected_ns = 0
         self.doubts = 0
         self.step = 0

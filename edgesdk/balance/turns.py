@@ -47,22 +47,26 @@ class Turns(Generic[T]):
             queue = self._queues[app] = deque()
         queue.append(what)
 
-    def first(self) -> T:
-        """Takes out whose turn it is; KeyError if none waits."""
+    def first(self, *, newest: bool = False) -> T:
+        """Takes out whose turn it is, of one application the oldest or the *newest*; KeyError if
+        none waits."""
         best, least = -1, float("inf")
         for app in self._queues:
             start = max(self._virtual, self._finish.get(app, 0.0))
             if start < least:
                 best, least = app, start
         queue = self._queues[best]
-        what = queue.popleft()
+        what = queue.pop() if newest else queue.popleft()
         if not queue:
             del self._queues[best]
         return what
 
-    def again(self, app: int, what: T) -> None:
-        """Back to the head of its queue: its turn came, but the way was closed."""
+    def again(self, app: int, what: T, *, newest: bool = False) -> None:
+        """Back to where :meth:`first` took it from: its turn came, but the way was closed."""
         queue = self._queues.get(app)
         if queue is None:
             queue = self._queues[app] = deque()
-        queue.appendleft(what)
+        if newest:
+            queue.append(what)
+        else:
+            queue.appendleft(what)

@@ -162,6 +162,46 @@ def test_two_applications_of_weights_1_and_3_share_a_saturated_link_1_to_3():
     assert sent[2] / sent[1] == pytest.approx(3, rel=0.1)
 
 
+@pytest.mark.parametrize("weights", [(1.0, 3.0), (3.0, 1.0), (1.0, 2.0)])
+def test_weights_hold_on_a_link_that_is_slower_than_the_node_knows(weights):
+    net = Net(nic_bps=1e8)
+    net.delivers = True
+    free = 0
+
+    def a_tenth_as_fast(arrives, takes):
+        nonlocal free
+        free = max(free, arrives - takes) + 10 * takes
+        return free
+
+    net.into = a_tenth_as_fast
+    net.add(1, Machine({6: MS}), site=1)
+    net.add(2, Machine({5: MS}), site=1)
+    net.run(2 * SECOND)
+    sent = {1: 0, 2: 0}
+    size, number = 49_000, 0  # 39 ms of the link
+    settle = net.now + 10 * SECOND
+    groups = {}
+    while net.now < settle + 20 * SECOND:
+        for app, weight in enumerate(weights, 1):
+            number += 1
+            groups[number] = a_group(
+                number,
+                app=app,
+                weight=weight,
+                items=1,
+                payload_bytes=size,
+                captured_ns=net.now,
+                deadline_ns=net.now + SECOND,
+            )
+            net.place(1, groups[number])
+        net.run(net.now + SECOND // 30)  # more than twice what the link carries
+    for delivery in net.of(Deliver, 1):
+        if delivery.group.captured_ns > settle:
+            sent[delivery.group.app] += size
+    assert sent[2] / sent[1] == pytest.approx(weights[1] / weights[0], rel=0.1)
+    assert sum(sent.values()) * 8 > 0.85e7 * 20, "the link is used"
+
+
 def law(base: int, overlap: float = 0.0):
     return lambda n: int(base * (overlap + (1 - overlap) * n))
 
