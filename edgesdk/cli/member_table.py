@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +12,9 @@ from edgesdk.cluster.status import LinkStatus, MemberStatus, SilentMember
 
 __all__ = ["links_table", "members_table"]
 
-_BAR = 8
+_BAR, _SHORT_BAR = 8, 4
+# With less, a terminal would cut the last columns off.
+_WIDE_ENOUGH, _WIDE = 100, 130
 
 
 def members_table(
@@ -21,33 +23,57 @@ def members_table(
     *,
     notes: Mapping[str, str] | None = None,
 ) -> RenderableType:
-    """A line a member; *notes* are further words by node."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("node", no_wrap=True)
-    table.add_column("load", no_wrap=True)
-    for name in ("backlog", "kept", "offloaded", "received", "dropped", "goodput"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("residents")
-    if notes:
-        table.add_column("")
-    for member in members:
-        groups = member.groups
-        cells: list[RenderableType] = [
-            Text(member.node, style="bold"),
-            _bar(member.load.utilisation),
-            f"{member.load.backlog_ms:.0f} ms",
-            *(str(n) for n in (groups.kept, groups.offloaded, groups.received, groups.dropped)),
-            _goodput(member.goodput),
-            ", ".join([*member.residents, *(f"({name})" for name in member.loading)]),
-        ]
-        if notes:
-            cells.append(Text(notes.get(member.node, ""), style="dim"))
-        table.add_row(*cells)
-    lines = [
-        Text.assemble((lost.node, "bold red"), (f" is silent: {lost.reason}", "red"))
-        for lost in silent
-    ]
-    return Group(table, *lines)
+    """A line a member; *notes* are further words by node. Where the terminal is narrow, residents
+    and notes stand below the figures."""
+    return _Members(members, silent, notes or {})
+
+
+class _Members:
+    def __init__(
+        self,
+        members: Sequence[MemberStatus],
+        silent: Sequence[SilentMember],
+        notes: Mapping[str, str],
+    ) -> None:
+        self._members, self._silent, self._notes = members, silent, notes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrow = options.max_width < (_WIDE if self._notes else _WIDE_ENOUGH)
+        yield self._table(narrow)
+        if narrow:
+            for member in self._members:
+                yield Text.assemble((member.node, "bold"), f": {self._words(member)}")
+        for lost in self._silent:
+            yield Text.assemble((lost.node, "bold red"), (f" is silent: {lost.reason}", "red"))
+
+    def _table(self, narrow: bool) -> Table:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("node", no_wrap=True)
+        table.add_column("load", no_wrap=True)
+        for name in ("backlog", "kept", "offloaded", "received", "dropped", "goodput"):
+            table.add_column(name, justify="right", no_wrap=True)
+        if not narrow:
+            table.add_column("residents")
+        for member in self._members:
+            groups = member.groups
+            cells: list[RenderableType] = [
+                Text(member.node, style="bold"),
+                _bar(member.load.utilisation, _SHORT_BAR if narrow else _BAR),
+                f"{member.load.backlog_ms:.0f} ms",
+                *(str(n) for n in (groups.kept, groups.offloaded, groups.received, groups.dropped)),
+                _goodput(member.goodput),
+            ]
+            if not narrow:
+                cells.append(self._words(member))
+            table.add_row(*cells)
+        return table
+
+    def _words(self, member: MemberStatus) -> Text:
+        residents = [*member.residents, *(f"({name})" for name in member.loading)]
+        note = self._notes.get(member.node, "")
+        return Text.assemble(
+            ", ".join(residents) or "no models", (f"   {note}" if note else "", "dim")
+        )
 
 
 def links_table(members: Sequence[MemberStatus]) -> RenderableType:
@@ -81,10 +107,10 @@ def _state(link: LinkStatus) -> Text:
     return Text("watched" if link.watched else "known", style="green" if link.watched else "")
 
 
-def _bar(part: float) -> Text:
-    full = round(_BAR * min(1.0, part))
+def _bar(part: float, width: int) -> Text:
+    full = round(width * min(1.0, part))
     style = "red" if part > 0.9 else "yellow" if part > 0.7 else "green"
-    return Text.assemble(("█" * full, style), ("·" * (_BAR - full), "dim"), f" {part:4.0%}")
+    return Text.assemble(("█" * full, style), ("·" * (width - full), "dim"), f" {part:4.0%}")
 
 
 def _goodput(value: float | None) -> Text:
