@@ -92,8 +92,11 @@ class Live:
 
     @property
     def rates(self) -> dict[int, Rate]:
-        """What each stream reached of its rate when it was looked at last, by slot."""
-        return self.observer.rates
+        """What each stream reached of its rate when it was looked at last, by slot; one that no
+        machine was found for reaches none of it."""
+        nowhere = np.flatnonzero(self.fleet.active & (self.fleet.machine == NOWHERE))
+        lacking = {int(s): Rate(0.0, "machine") for s in nowhere if s not in self.assigner.guests}
+        return {**self.observer.rates, **lacking}
 
     @property
     def troubled(self) -> bool:

@@ -157,6 +157,26 @@ def test_a_frozen_agent_is_lost_its_streams_run_as_guests_and_then_on_another(si
         provider.close()
 
 
+def test_a_stream_that_no_machine_was_found_for_reaches_nothing_of_its_rate(site):
+    problem, given = problem_and_input(site / "fleet.toml")
+    provider = LocalProcesses(site / "one", {"box": 1})
+    try:
+        live = Live(
+            problem,
+            _streams(given, site / "fleet.toml"),
+            provider,
+            lambda address, verb, body: administer(provider.operator, address, verb, body),
+        )
+        live.carry_out(solve(problem, clock=time.monotonic, seconds=2), time.monotonic())
+        live.step(time.monotonic())
+        waiting = [slot for slot, rate in live.rates.items() if rate.cause == "machine"]
+        assert waiting
+        assert len(waiting) == 4 - len(live.where())
+        assert {live.rates[slot].eta for slot in waiting} == {0.0}
+    finally:
+        provider.close()
+
+
 def _step_until(live, condition, seconds=40.0):
     end = time.monotonic() + seconds
     while not condition():
