@@ -25,6 +25,7 @@ __all__ = [
     "cost_of_goodputs",
     "cost_of_rates",
     "cost_of_sizes",
+    "orderly",
     "upgrades",
 ]
 
@@ -76,20 +77,23 @@ def cost_of_rates(
         changed = msgspec.structs.replace(given, streams=streams)
         return problem_of(changed, estimate=estimate)
 
-    return [_answer(factor, lambda f=factor: problem(f), clock) for factor in factors]  # type: ignore[misc]
+    answers = [_answer(factor, lambda f=factor: problem(f), clock) for factor in factors]  # type: ignore[misc]
+    return orderly(answers, hardest_is_largest=True)
 
 
 def cost_of_caps(problem: Problem, caps: Sequence[float], clock: Clock) -> list[Answer]:
     """With machines planned to be this full."""
-    return [
+    answers = [
         _answer(cap, lambda c=cap: replace(problem, target_ppm=round(c * 1e6)), clock)  # type: ignore[misc]
         for cap in caps
     ]
+    return orderly(answers, hardest_is_largest=False)
 
 
 def cost_of_sizes(problem: Problem, factors: Sequence[float], clock: Clock) -> list[Answer]:
     """With every class's number of streams multiplied, rounded up."""
-    return [_answer(f, lambda f=f: _sized(problem, f), clock) for f in factors]  # type: ignore[misc]
+    answers = [_answer(f, lambda f=f: _sized(problem, f), clock) for f in factors]  # type: ignore[misc]
+    return orderly(answers, hardest_is_largest=True)
 
 
 def cost_of_goodputs(problem: Problem, goodputs: Sequence[float], clock: Clock) -> list[Degraded]:
@@ -113,7 +117,8 @@ def cost_of_goodputs(problem: Problem, goodputs: Sequence[float], clock: Clock) 
         )
         smaller = replace(problem, classes=classes)
         found.append(Degraded(_answer(goodput, lambda p=smaller: p, clock), left_out))  # type: ignore[misc]
-    return found
+    answers = orderly([one.answer for one in found], hardest_is_largest=True)
+    return [replace(one, answer=answer) for one, answer in zip(found, answers, strict=True)]
 
 
 def upgrades(problem: Problem, clock: Clock) -> list[Upgrade]:
@@ -132,6 +137,24 @@ def upgrades(problem: Problem, clock: Clock) -> list[Upgrade]:
             saves = float("inf") if now is None else now - usd
         found.append(Upgrade(machine.name, usd, saves))
     return sorted(found, key=lambda upgrade: -upgrade.saves_usd_per_hour)
+
+
+def orderly(answers: Sequence[Answer], *, hardest_is_largest: bool) -> list[Answer]:
+    """*answers* of which none costs more than a harder one: that one's plan would do as well.
+
+    Plans are near the cheapest, and not always equally near.
+    """
+    found: dict[float, Answer] = {}
+    best: Answer | None = None
+    for own in sorted(answers, key=lambda a: a.x, reverse=hardest_is_largest):
+        usd = own.usd_per_hour
+        if best is None or (usd is not None and usd <= (best.usd_per_hour or 0.0)):
+            best = best if usd is None else own
+            found[own.x] = own
+            continue
+        bound = own.lower_bound_usd_per_hour or 0.0
+        found[own.x] = replace(best, x=own.x, lower_bound_usd_per_hour=bound)
+    return [found[answer.x] for answer in answers]
 
 
 def _upgraded(problem: Problem, machine: MachineType) -> Problem:

@@ -9,10 +9,12 @@ from typer.testing import CliRunner
 from edgesdk.cli.plan import app
 from edgesdk.planner.plan_file import problem_of, read_plan_input
 from edgesdk.planner.what_if import (
+    Answer,
     cost_of_caps,
     cost_of_goodputs,
     cost_of_rates,
     cost_of_sizes,
+    orderly,
     upgrades,
 )
 
@@ -96,3 +98,17 @@ def test_the_command_prints_one_document_and_draws_it(tmp_path):
     assert all(
         (tmp_path / "p" / name.rpartition("/")[2]).stat().st_size for name in document["plots"]
     )
+
+
+def test_less_never_costs_more_however_near_each_plan_came() -> None:
+    answers = [
+        Answer(0.5, 1.02, 0.9, 11),
+        Answer(1.0, 1.01, 1.0, 10),
+        Answer(1.5, None, None, None, "not found in time"),
+        Answer(2.0, 3.0, 2.9, 30),
+    ]
+    half, one, more, two = orderly(answers, hardest_is_largest=True)
+    assert (half.usd_per_hour, half.machines, half.lower_bound_usd_per_hour) == (1.01, 10, 0.9)
+    assert (more.usd_per_hour, more.machines, more.why) == (3.0, 30, "")
+    assert (one, two) == (answers[1], answers[3])
+    assert orderly(answers[:2], hardest_is_largest=False) == answers[:2]
