@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgesdk.cluster.identity import Identity
     from edgesdk.runtime import Node
 
-__all__ = ["Lending"]
+__all__ = ["Lending", "chance_to_fetch"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ _LOOK_NS = 2_000_000_000
 _AGAIN_S = 60.0
 # Not everybody who sees the need fetches at once: the first few may meet it.
 _CHANCE = 0.4
+_FEW = 3
 _ASK_S = 3.0
 _MOST = 1024
 
@@ -100,7 +101,7 @@ class Lending:
         here = {key_of(model) for model in (*self._loads.catalogue, *self._local.residents())}
         for peer in seen.values():
             missed = 0 if peer.digest is None or not peer.digest.missed_rate else peer.digest.missed
-            if missed and missed not in here and self._due(missed):
+            if missed and missed not in here and self._due(missed, chance_to_fetch(seen, missed)):
                 self._thread = threading.Thread(
                     target=self._fetch, args=(missed,), name="lending", daemon=True
                 )
@@ -122,9 +123,9 @@ class Lending:
         """A fetch under way ends soon."""
         self._cancel.set()
 
-    def _due(self, key: int) -> bool:
+    def _due(self, key: int, chance: float) -> bool:
         now = time.monotonic()
-        if now - self._tried.get(key, -_AGAIN_S) < _AGAIN_S or random.random() > _CHANCE:  # noqa: S311
+        if now - self._tried.get(key, -_AGAIN_S) < _AGAIN_S or random.random() > chance:  # noqa: S311
             return False
         if len(self._tried) >= _MOST:
             self._tried.clear()
@@ -180,6 +181,12 @@ class Lending:
     def _held(self) -> bytes:
         held = [(key, self._local.name(key)) for key in self._local.residents()]
         return _encoder.encode([_Held(k.to_bytes(8, "big"), n[:128]) for k, n in held if n])
+
+
+def chance_to_fetch(seen: Mapping[int, Seen], missed: int) -> float:
+    """Of fetching the model with the key *missed* now: of few that could, each does."""
+    lack = sum(peer.digest is not None and missed not in peer.keys for peer in seen.values())
+    return max(_CHANCE, min(1.0, _FEW / (1 + lack)))
 
 
 def _read(body: Any) -> list[_Held]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgesdk.balance.digest import Digest
+from edgesdk.balance.peers import Peer
+from edgesdk.cluster.lending import chance_to_fetch
 from edgesdk.models import ModelRegistry
 from tests.cluster.agents import Cluster, eventually
 from tests.cluster.test_failures import check_ledgers, where
@@ -13,6 +16,21 @@ ALSO = """
 [emulated.models.cells]
 base = "40ms"
 """
+
+
+def seen(holders: int, others: int, key: int) -> dict[int, Peer]:
+    peers = {}
+    for number in range(holders + others):
+        held = (key,) if number < holders else ()
+        peers[number] = Peer(number, 0, 0, 1_000_000, b"")
+        peers[number].hear(Digest(7, 0, 0, 0, 0, 1, 0.0, 0, 0.0, 1.0, 0, 0, held), 0)
+    return peers
+
+
+def test_where_few_could_fetch_a_model_each_does_and_of_many_only_some() -> None:
+    assert chance_to_fetch(seen(1, 0, 42), 42) == 1.0
+    assert chance_to_fetch(seen(8, 2, 42), 42) == 1.0
+    assert chance_to_fetch(seen(1, 20, 42), 42) < 0.5
 
 
 def test_a_model_that_is_missed_is_fetched_from_a_peer_loaded_and_used(
