@@ -253,11 +253,14 @@ class CameraFeed:
         return self._reader is None or self._reader.sequence <= (self._last or (0, 0))[1]
 
 
-def slots_needed(flow: CameraFlow, wanted: int, queue: int, *, keeps_pixels: bool) -> int:
-    """Slots of a camera's ring: what may be held on the way, and four that the writer moves in."""
+def slots_needed(
+    flow: CameraFlow, wanted: int, queue: int, *, keeps_pixels: bool, spare: int = 0
+) -> int:
+    """Slots of a camera's ring: what may be held on the way, four that the writer moves in, and
+    *spare*; a ring has 64 at most."""
     waiting = LOSSLESS_OPEN if flow.lossless else queue
     stages = max(1, len(flow.program.pixel_stages))
-    return min(_MOST_SLOTS, max(wanted, 4 + waiting + stages + int(keeps_pixels)))
+    return min(_MOST_SLOTS, max(wanted, 4 + waiting + stages + int(keeps_pixels)) + spare)
 
 
 def _view(frame: Frame, max_pixels: int) -> FrameView:

@@ -248,8 +248,10 @@ class Stations:
     def _slots(self, blueprint: Blueprint, feed: CameraFeed) -> int:
         looked_at = self._keep_pixels() or blueprint.config.web.listen is not None
         wanted = blueprint.cameras[feed.name]
-        slots = slots_needed(feed.flow, wanted.slots, wanted.queue, keeps_pixels=looked_at)
-        return slots + _SPARE_SLOTS if self._standing else slots
+        spare = _SPARE_SLOTS if self._standing else 0
+        return slots_needed(
+            feed.flow, wanted.slots, wanted.queue, keeps_pixels=looked_at, spare=spare
+        )
 
     def _note_incarnation(self, camera: str, number: int) -> None:
         if self._history.journal is not None:

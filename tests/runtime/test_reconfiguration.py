@@ -340,6 +340,17 @@ def test_sinks_that_stay_go_on_and_those_that_nobody_has_are_closed(
     assert node.summary().applications["first"].cameras["a"].frames.passed == len(set(both))
 
 
+@pytest.mark.parametrize("wanted", ["queue = 1024", "slots = 64", "slots = 256"])
+def test_the_longest_queue_of_a_standing_node_finds_room_in_a_ring(
+    bench: Bench, wait_for: Any, wanted: str
+) -> None:
+    config = bench.config(
+        {}, {"first": ["a"]}, more=f'[cameras.a]\nuri = "{CAMERAS["a"]}"\n{wanted}'
+    )
+    bench.start(config)
+    wait_for(lambda: len(bench.records(camera="a")) > 5, "results")
+
+
 def test_what_cannot_change_under_way_is_named(bench: Bench) -> None:
     node = bench.start(bench.config({}, {}))
     found = node.apply(bench.config({}, {}, more="[node]\nthreads = 3\n[outbox]\nrecords = 5"))
