@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesdk.planner.apportioning import apportion
 from edgesdk.planner.balancing import settle
 from edgesdk.planner.highs import new_highs
 from edgesdk.planner.items import UNLIMITED, Items, make_items
@@ -27,6 +28,7 @@ Ints = NDArray[np.int64]
 _THRIFT = 0.0001  # of a machine over capacity is worth moving one stream
 _MOST_CLASSES = 20_000  # beyond, looking at exchanges takes too long
 _ROUNDS = 900
+_SPLIT_SECONDS = 0.5
 
 
 def retarget(
@@ -93,7 +95,10 @@ def _near_mix(
     highs.changeColsIntegrality(types, columns, np.ones(types, dtype=np.uint8))
     highs.addRow(-highspy.kHighsInf, microusd / 1e6, types, columns, items.price / 1e6)
     with_room = np.append(columns, 2 * types).astype(np.int32)
-    for cut in resource_cuts(items):
+    cuts = resource_cuts(items)
+    if (apportioned := apportion(items, seconds=_SPLIT_SECONDS)) is not None:
+        cuts.append(apportioned.cut)
+    for cut in cuts:
         shares = np.append(cut.holds / cut.value, -1.0)
         highs.addRow(1.0, highspy.kHighsInf, types + 1, with_room, shares)
     for kind in range(types):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgesdk.errors import PlanInfeasible
-from edgesdk.planner import MachineType, Problem, Resource, StreamClass, solve, verify
+from edgesdk.planner import MachineType, Problem, Resource, StreamClass, replan, solve, verify
 from edgesdk.planner.apportioning import apportion
 from edgesdk.planner.bounds import cut_bound
 from edgesdk.planner.items import make_items
@@ -57,6 +58,21 @@ def test_the_bound_knows_that_one_types_memory_is_no_help_to_anothers_cores() ->
     each = cut_bound(make_items(problem), found.cut) / 20
     assert each == pytest.approx(70_000, rel=1e-6)  # 700 of the 1,000 that is scarce there
     assert solve(problem, clock=time.monotonic).status == "optimal"
+
+
+def test_when_needs_change_a_little_few_streams_move_for_hardly_more_than_a_fresh_plan() -> None:
+    problem = scattered(1500)
+    before = solve(problem, clock=time.monotonic, seconds=10.0, gap=0.02)
+    rng = np.random.default_rng(3)
+    shaken = (
+        replace(c, needs=tuple(int(n * rng.uniform(0.95, 1.05)) for n in c.needs))
+        for c in problem.classes
+    )
+    changed = replace(problem, classes=tuple(shaken))
+    found = replan(changed, before, clock=time.monotonic, seconds=8.0)
+    assert verify(changed, found.plan) == []
+    assert found.moved <= 150
+    assert found.plan.microusd <= 1.02 * found.fresh.microusd
 
 
 @pytest.mark.parametrize("seed", range(40))
