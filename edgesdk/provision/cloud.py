@@ -6,7 +6,9 @@ node bundle: whoever can read its user data can be this node, and no other.
 
 from __future__ import annotations
 
+import inspect
 import json
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,11 +16,13 @@ from typing import Any
 
 from edgesdk.cluster.authority import Authority
 from edgesdk.errors import ProviderError
+from edgesdk.provision.patience import Patience
 from edgesdk.provision.provider import Host
 
 __all__ = ["CloudMachines", "cloud_init"]
 
 _PORT = 7440
+_LISTED_WITHIN_S = 120.0  # a cloud's list may be behind what it has just made
 
 
 class CloudMachines:
@@ -58,9 +62,14 @@ class CloudMachines:
         self._image = self._pick("image", image, self._by_name("images", driver.list_images))
         for size in kinds.values():
             self._pick("size", size, self._sizes)
-        self._started: dict[str, str] = {}
+        self._started: dict[str, tuple[str, float]] = {}  # kind, and when it was asked for
+        self._names: dict[
+            str, str
+        ] = {}  # by the cloud's id, for clouds that name machines themselves
+        self._seen: set[str] = set()
         self._ready: set[str] = set()
         self._next = 1
+        self._patience = Patience()
 
     def prices(self) -> dict[str, float]:
         """Dollars an hour by type, as the driver says; those without a price are absent."""
@@ -74,24 +83,40 @@ class CloudMachines:
     def hosts(self) -> Mapping[str, Host]:
         hosts = {}
         for node in self._call("list_nodes", self._driver.list_nodes):
-            if not str(node.name).startswith(f"{self._prefix}-"):
+            name = self._name(node)
+            if not name.startswith(f"{self._prefix}-"):
                 continue
-            kind, _, _ = str(node.name).removeprefix(f"{self._prefix}-").rpartition("-")
+            kind, _, _ = name.removeprefix(f"{self._prefix}-").rpartition("-")
             if kind not in self._kinds:
                 continue
-            hosts[node.name] = self._host(node, kind)
-        for name, kind in self._started.items():
-            if name not in hosts:
+            hosts[name] = self._host(node, name, kind)
+        self._seen |= hosts.keys()
+        for name, (kind, _) in self._started.items():
+            if name in hosts:
+                continue
+            if self._may_be_listed_yet(name):
+                hosts[name] = Host(name, kind, "booting", None)
+            else:
                 hosts[name] = Host(name, kind, "gone", None, "the cloud does not list it any more")
         return hosts
+
+    def _may_be_listed_yet(self, name: str) -> bool:
+        _, asked = self._started.get(name, ("", float("-inf")))
+        return name not in self._seen and time.monotonic() - asked < _LISTED_WITHIN_S
+
+    def _name(self, node: Any) -> str:
+        return self._names.get(str(node.id), str(node.name))
 
     def start(self, kind: str) -> str:
         if kind not in self._kinds:
             raise ProviderError(f"cloud: no size for machines of type {kind}")
-        taken = {node.name for node in self._call("list_nodes", self._driver.list_nodes)}
+        if self._patience.waits(kind):
+            raise ProviderError(
+                f"cloud: no machine of type {kind} was to be had: the next is tried in a while"
+            )
+        taken = {self._name(node) for node in self._call("list_nodes", self._driver.list_nodes)}
         while (name := f"{self._prefix}-{kind}-{self._next}") in taken:
             self._next += 1
-        self._next += 1
         node_id = name.replace(".", "-")
         bundle = self._folder / f"{node_id}.bundle"
         if not bundle.exists():
@@ -100,36 +125,51 @@ class CloudMachines:
             except OSError as error:
                 raise ProviderError(f"cloud: {self._folder}: {error.strerror}") from None
             self._authority.add(node_id, out=bundle)
-        options = {**self._options, "ex_userdata": cloud_init(bundle.read_text(), self._seeds)}
-        self._call(
-            "create_node",
-            lambda: self._driver.create_node(
-                name=name, size=self._sizes[self._kinds[kind]], image=self._image, **options
-            ),
-        )
-        self._started[name] = kind
+        options = dict(self._options)
+        if (word := _word_for_user_data(self._driver)) is not None:
+            options[word] = cloud_init(bundle.read_text(), self._seeds)
+        try:
+            node = self._call(
+                "create_node",
+                lambda: self._driver.create_node(
+                    name=name, size=self._sizes[self._kinds[kind]], image=self._image, **options
+                ),
+            )
+        except ProviderError:
+            self._patience.failed(kind)
+            raise
+        self._patience.succeeded(kind)
+        self._next += 1  # where it failed, the next try has the same name and bundle
+        self._started[name] = kind, time.monotonic()
+        self._names[str(node.id)] = name
         return name
 
     def stop(self, machine: str) -> None:
-        for node in self._call("list_nodes", self._driver.list_nodes):
-            if node.name == machine:
-                self._call("destroy_node", partial(self._driver.destroy_node, node))
+        found = [
+            node
+            for node in self._call("list_nodes", self._driver.list_nodes)
+            if self._name(node) == machine
+        ]
+        for node in found:
+            self._call("destroy_node", partial(self._driver.destroy_node, node))
+        if not found and self._may_be_listed_yet(machine):
+            raise ProviderError(f"cloud: {machine} is not listed yet, and cannot be given back")
         self._started.pop(machine, None)
 
     def close(self, within_s: float = 0.0) -> None:
         """Rented machines stay: they are work under way."""
 
-    def _host(self, node: Any, kind: str) -> Host:
+    def _host(self, node: Any, name: str, kind: str) -> Host:
         state = str(node.state).lower()
         if state in ("terminated", "stopped", "error"):
-            return Host(node.name, kind, "gone", None, f"the cloud says it is {state}")
+            return Host(name, kind, "gone", None, f"the cloud says it is {state}")
         addresses = [*node.public_ips, *node.private_ips]
         address = (str(addresses[0]), _PORT) if addresses else None
-        runs = node.name not in self._ready and address is not None and state == "running"
+        runs = name not in self._ready and address is not None and state == "running"
         if runs and address is not None and self._answers(address):
-            self._ready.add(node.name)
-        ready = node.name in self._ready
-        return Host(node.name, kind, "ready" if ready else "booting", address)
+            self._ready.add(name)
+        ready = name in self._ready
+        return Host(name, kind, "ready" if ready else "booting", address)
 
     def _by_name(self, what: str, listed: Callable[[], Any]) -> dict[str, Any]:
         found = {}
@@ -150,6 +190,20 @@ class CloudMachines:
             return function()
         except Exception as error:
             raise ProviderError(f"cloud: {what}: {error}") from error
+
+
+def _word_for_user_data(driver: Any) -> str | None:
+    """What *driver* calls the user data of a new machine; None for libcloud's dummy, whose machines
+    run nothing. Raises ProviderError where it takes none: the machine would never be a node."""
+    words = inspect.signature(driver.create_node).parameters
+    for word in ("ex_userdata", "ex_user_data"):
+        if word in words:
+            return word
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in words.values()):
+        return "ex_userdata"
+    if driver.type == "dummy":
+        return None
+    raise ProviderError(f"cloud: driver {driver.name} takes no user data, by which nodes are made")
 
 
 def cloud_init(bundle: str, seeds: tuple[str, ...]) -> str:

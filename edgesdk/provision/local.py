@@ -15,6 +15,7 @@ from edgesdk.cluster.administration import administer
 from edgesdk.cluster.authority import Authority
 from edgesdk.cluster.identity import Identity
 from edgesdk.errors import EdgeError, ProviderError
+from edgesdk.provision.patience import Patience
 from edgesdk.provision.provider import Host
 
 __all__ = ["LocalProcesses"]
@@ -28,7 +29,6 @@ _START = (
     "from edgesdk.cli.entry import main; main()"
 )
 _END_S = 1.6
-_MOST_WAIT_S = 60.0
 _LOG_TAIL = 2000
 
 
@@ -53,9 +53,7 @@ class LocalProcesses:
         self.operator = Identity.load(self._authority.operator_bundle)
         self._hosts: dict[str, Host] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._failed: dict[
-            str, list[float]
-        ] = {}  # when agents of a type ended before they answered
+        self._patience = Patience()
         self._next = 1 + max((int(f.name[2:]) for f in folder.glob("n-[0-9]*")), default=0)
 
     def hosts(self) -> Mapping[str, Host]:
@@ -64,10 +62,10 @@ class LocalProcesses:
             if process is not None and process.poll() is not None and host.state != "gone":
                 reason = f"its process ended with code {process.returncode}{self._last_words(name)}"
                 if host.state == "booting":
-                    self._failed.setdefault(host.kind, []).append(time.monotonic())
+                    self._patience.failed(host.kind)
                 self._hosts[name] = Host(name, host.kind, "gone", None, reason)
             elif host.state == "booting" and self._answers(host):
-                self._failed.pop(host.kind, None)
+                self._patience.succeeded(host.kind)
                 self._hosts[name] = Host(name, host.kind, "ready", host.address)
         return dict(self._hosts)
 
@@ -78,7 +76,10 @@ class LocalProcesses:
             raise ProviderError(
                 f"local: there are {running} machines of type {kind}: no more may be"
             )
-        self._refuse_for_a_while(kind)
+        if self._patience.waits(kind):
+            raise ProviderError(
+                f"local: agents of type {kind} end before they answer: the next is tried in a while"
+            )
         name = f"n-{self._next}"
         self._next += 1
         folder = self._folder / name
@@ -107,14 +108,6 @@ class LocalProcesses:
             )
         self._hosts[name] = Host(name, kind, "booting", ("127.0.0.1", port))
         return name
-
-    def _refuse_for_a_while(self, kind: str) -> None:
-        """After 1, 2, 4, ... seconds another is tried where agents end as they start."""
-        failed = self._failed.get(kind)
-        if failed and time.monotonic() < failed[-1] + min(_MOST_WAIT_S, 2.0 ** (len(failed) - 1)):
-            raise ProviderError(
-                f"local: agents of type {kind} end before they answer: the next is tried in a while"
-            )
 
     def _last_words(self, name: str) -> str:
         """What the agent said last, if it ended by itself."""

@@ -8,6 +8,7 @@ from libcloud.compute.drivers.dummy import DummyNodeDriver
 from edgesdk.cluster.authority import Authority
 from edgesdk.errors import ProviderError
 from edgesdk.provision.cloud import CloudMachines, cloud_init, open_driver
+from edgesdk.provision.patience import Patience
 
 
 class RecordingStandIn(DummyNodeDriver):
@@ -61,9 +62,59 @@ def test_machines_of_others_are_left_alone(cloud, driver):
 
 def test_a_machine_that_the_cloud_forgets_is_gone(cloud, driver):
     name = cloud.start("small")
+    assert cloud.hosts()[name].state == "ready"
     (node,) = [n for n in driver.list_nodes() if n.name == name]
     driver.destroy_node(node)
     assert cloud.hosts()[name].state == "gone"
+
+
+def test_a_machine_that_the_cloud_does_not_list_yet_is_not_rented_again(cloud, driver, monkeypatch):
+    listed = driver.list_nodes()
+    monkeypatch.setattr(driver, "list_nodes", lambda: listed)  # behind, as EC2's list may be
+    driver.nl = list(listed)
+    name = cloud.start("small")
+    assert cloud.hosts()[name].state == "booting"
+    with pytest.raises(ProviderError, match="not listed yet"):
+        cloud.stop(name)  # it would cost on, and nobody would know
+
+
+def test_a_machine_that_is_not_to_be_had_is_asked_for_seldom_and_with_one_certificate(
+    cloud, driver, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(driver, "create_node", lambda ex_userdata, **words: 1 / 0)
+    with pytest.raises(ProviderError, match="create_node: division by zero"):
+        cloud.start("small")
+    for _ in range(5):
+        with pytest.raises(ProviderError, match="tried in a while"):
+            cloud.start("small")
+    cloud._patience = Patience(lambda: 1e9)  # an hour later
+    with pytest.raises(ProviderError, match="division by zero"):
+        cloud.start("small")
+    assert [f.name for f in (tmp_path / "bundles").iterdir()] == ["edgesdk-small-1.bundle"]
+
+
+def test_libclouds_own_dummy_gives_and_takes_machines_under_its_own_names(tmp_path):
+    dummy = DummyNodeDriver("0")
+    cloud = CloudMachines(
+        dummy,
+        kinds={"small": dummy.list_sizes()[0].id},
+        image=dummy.list_images()[0].id,
+        authority=Authority.create(tmp_path / "ca", "test"),
+        folder=tmp_path / "bundles",
+    )
+    before = len(dummy.list_nodes())
+    names = [cloud.start("small"), cloud.start("small")]
+    assert {cloud.hosts()[name].state for name in names} == {"ready"}
+    cloud.stop(names[0])
+    assert names[0] not in cloud.hosts()
+    assert len(dummy.list_nodes()) == before + 1
+
+
+def test_a_cloud_that_takes_no_user_data_is_refused_before_it_costs(cloud, driver, monkeypatch):
+    monkeypatch.setattr(driver, "create_node", lambda name, size, image: 1 / 0)
+    monkeypatch.setattr(driver, "type", "another")
+    with pytest.raises(ProviderError, match="takes no user data"):
+        cloud.start("small")
 
 
 def test_each_machine_gets_a_bundle_of_its_own_by_cloud_init(cloud, driver):
@@ -114,3 +165,20 @@ def test_without_keys_no_driver_is_opened():
 def test_a_driver_that_libcloud_lacks_is_named():
     with pytest.raises(ProviderError, match="driver nonsense"):
         open_driver("nonsense", "key", "secret", None)
+
+
+def test_who_is_refused_waits_twice_as_long_each_time_up_to_a_minute():
+    now = 0.0
+    patience = Patience(lambda: now)
+    waited = []
+    for _ in range(9):
+        patience.failed("small")
+        began = now
+        while patience.waits("small"):
+            now += 1.0
+        waited.append(now - began)
+    assert waited == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert not patience.waits("large")
+    patience.failed("small")
+    patience.succeeded("small")
+    assert not patience.waits("small")
