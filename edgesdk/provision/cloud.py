@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -115,9 +116,9 @@ class CloudMachines:
                 f"cloud: no machine of type {kind} was to be had: the next is tried in a while"
             )
         taken = {self._name(node) for node in self._call("list_nodes", self._driver.list_nodes)}
-        while (name := f"{self._prefix}-{kind}-{self._next}") in taken:
+        while (name := f"{self._prefix}-{kind}-{self._next}") in taken or self._elsewhere(name):
             self._next += 1
-        node_id = name.replace(".", "-")
+        node_id = _node_id(name)
         bundle = self._folder / f"{node_id}.bundle"
         if not bundle.exists():
             try:
@@ -143,6 +144,13 @@ class CloudMachines:
         self._started[name] = kind, time.monotonic()
         self._names[str(node.id)] = name
         return name
+
+    def _elsewhere(self, name: str) -> bool:
+        """Whether a member has this name whose bundle is not here: another manager's."""
+        node_id = _node_id(name)
+        entries = self._authority.registry.members.get(node_id, [])
+        present = any(entry.removed is None for entry in entries)
+        return present and not (self._folder / f"{node_id}.bundle").exists()
 
     def stop(self, machine: str) -> None:
         found = [
@@ -190,6 +198,10 @@ class CloudMachines:
             return function()
         except Exception as error:
             raise ProviderError(f"cloud: {what}: {error}") from error
+
+
+def _node_id(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "-", name)
 
 
 def _word_for_user_data(driver: Any) -> str | None:

@@ -93,6 +93,22 @@ def test_a_machine_that_is_not_to_be_had_is_asked_for_seldom_and_with_one_certif
     assert [f.name for f in (tmp_path / "bundles").iterdir()] == ["edgesdk-small-1.bundle"]
 
 
+def test_a_name_that_another_managers_machine_has_is_left_to_it(cloud, driver, tmp_path):
+    cloud.start("small")
+    driver.nl.pop()
+    (tmp_path / "bundles" / "edgesdk-small-1.bundle").unlink()
+    again = CloudMachines(
+        driver,
+        kinds={"small": driver.list_sizes()[0].id, "large@north": driver.list_sizes()[0].id},
+        image=driver.list_images()[0].id,
+        authority=Authority(tmp_path / "ca"),
+        folder=tmp_path / "bundles",
+    )
+    assert again.start("small") == "edgesdk-small-2"
+    assert again.start("large@north").startswith("edgesdk-large@north-")
+    assert (tmp_path / "bundles" / "edgesdk-large-north-3.bundle").exists()
+
+
 def test_libclouds_own_dummy_gives_and_takes_machines_under_its_own_names(tmp_path):
     dummy = DummyNodeDriver("0")
     cloud = CloudMachines(
