@@ -18,6 +18,7 @@ from edgesdk.models.agreement import compare
 from edgesdk.models.archives import storage_error
 from edgesdk.models.card import ModelCard, load_card
 from edgesdk.models.packages import Progress, Wanted, fetch
+from edgesdk.models.reading import read_card
 from edgesdk.models.references import find
 
 __all__ = ["Entry", "ModelRegistry", "default_cache"]
@@ -71,7 +72,7 @@ class ModelRegistry:
         names = {entry.name for entry in added}
         built_in = []
         for path in catalogue.card_paths():
-            card = load_card(path, directory=self._models / path.stem)
+            card = read_card(path, directory=self._models / path.stem)
             if card.name not in names:
                 built_in.append(Entry(card.name, "catalogue", path, card))
         return [*added, *built_in]
@@ -84,10 +85,13 @@ class ModelRegistry:
         """
         if reference.endswith((".toml", ".json")):
             return load_card(Path(reference))
+        path = self._read_index().get(reference)
+        named = None if path is None else self._added_entry(reference, Path(path))
+        if named is not None:
+            if named.card is None:
+                raise CardError(f"the model {reference!r} cannot be used: {named.problem}")
+            return named.card
         entries = self.list()
-        for entry in entries:
-            if entry.name == reference and entry.card is None:
-                raise CardError(f"the model {reference!r} cannot be used: {entry.problem}")
         # of models that meet requirements, one that is here serves better than one to be pulled
         ordered = sorted(entries, key=lambda e: (e.origin != "added", not e.present))
         return find(reference, {e.name: e.card for e in ordered if e.card is not None})
@@ -150,7 +154,7 @@ class ModelRegistry:
 
     def _added_entry(self, name: str, path: Path) -> Entry:
         try:
-            card = load_card(path)
+            card = read_card(path)
         except EdgeError as e:
             return Entry(name, "added", path, None, str(e))
         if card.name != name:

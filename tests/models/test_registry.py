@@ -209,3 +209,41 @@ def test_pulling_what_has_no_source_says_which_file_is_missing(
 def test_an_unknown_asset_is_answered_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"bikes\.mp4"):
         ModelRegistry(tmp_path).asset("nothing.mp4")
+
+
+def test_a_card_is_read_once_until_it_or_a_file_that_it_names_changes(
+    add: Callable[..., ModelRegistry], tmp_path: Path
+) -> None:
+    registry = add()
+    path = tmp_path / "mine.toml"
+    (tmp_path / "names.txt").write_text("person\nhat\n")
+    path.write_text(
+        CARD.format(name="mine", backend="openvino").replace(
+            'labels = ["person", "Hard Hat"]', 'labels_file = "names.txt"'
+        )
+    )
+    first = registry.resolve("mine")
+    assert registry.resolve("mine") is first
+    assert ModelRegistry(tmp_path / "cache").list()[0].card is first
+    (tmp_path / "names.txt").write_text("person\nhelmet\n")
+    second = registry.resolve("mine")
+    assert set(second.labels.values()) == {"person", "helmet"}
+    assert second.digest != first.digest
+    (tmp_path / "mine.pb").write_bytes((tmp_path / "mine.pb").read_bytes() + b"\x52\x00")
+    assert registry.resolve("mine").digest != second.digest
+    path.write_text("nonsense")
+    with pytest.raises(CardError):
+        registry.resolve("mine")
+
+
+def test_a_model_is_found_among_a_thousand_without_reading_them_all(
+    add: Callable[..., ModelRegistry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        registry = add(f"mine-{number}")
+    read = []
+    monkeypatch.setattr(
+        "edgesdk.models.reading.load_card", lambda path, **o: read.append(path) or load_card(path)
+    )
+    registry.resolve("mine-7")
+    assert len(read) == 1
