@@ -338,7 +338,7 @@ def _rented(
     if clock is not None:
         return _renamed(solve(rest, clock=clock, seconds=_REST_SECONDS).machines, ids)
     items = make_items(rest)
-    packed = best_first_fit(items, quick=items.kinds > 100)
+    packed = best_first_fit(items, quick=items.kinds > _QUICKLY)
     if not packed.whole:
         left = "; ".join(unplaced(items, packed.left))
         raise PlanError(f"the streams that lost their machines find no others: {left}")
@@ -346,6 +346,7 @@ def _rented(
 
 
 _REST_SECONDS = 0.3
+_QUICKLY = 40  # kinds: of more, every order and rule takes more than the 50 ms there are
 
 
 def _renamed(machines: Iterable[Machine], ids: set[str]) -> list[Machine]:
