@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgesdk.errors import UsageError
+
 if TYPE_CHECKING:
     from edgesdk.sim.documents import SimDocument
+    from edgesdk.sim.parameters import Parameters
     from edgesdk.sim.workload import Workload
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -20,6 +24,8 @@ _DRAWN = (
     "duty", "correlation", "diurnal", "crash_share", "crash_at_s", "crashes_per_minute",
     "repair_s", "shift_at_s",
 )  # fmt: skip
+
+_SHORTEST_GOSSIP_S = 0.1
 
 
 @app.command()
@@ -136,6 +142,11 @@ def sim(
         "shift_at_s": shift_at, "gossip_s": gossip,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
+    if gossip is not None and 0 < gossip < _SHORTEST_GOSSIP_S:
+        raise UsageError(
+            f"gossip_s is {gossip:g}; it must be 0 (the policy's own) or at least "
+            f"{_SHORTEST_GOSSIP_S:g}"
+        )
     if day:
         from edgesdk.cli.sim_day import show_day
 
@@ -149,10 +160,15 @@ def sim(
             print(path)
         return
     workload = _workload(case, changes, trace)
+    for words in _never_comes(workload.parameters):
+        print(f"note: {words}", file=sys.stderr)
     if write_trace is not None:
         from edgesdk.sim.trace import write_trace as write
 
-        write(write_trace, workload)
+        try:
+            write(write_trace, workload)
+        except OSError as error:
+            raise UsageError(f"cannot write the trace {write_trace}: {error.strerror}") from None
         if not as_json:
             print(f"{write_trace}: {len(workload.arrivals)} groups of {len(workload.nodes)} nodes")
             return
@@ -173,7 +189,6 @@ def sim(
 
 
 def _workload(case: str, changes: dict[str, Any], trace: Path | None) -> Workload:
-    from edgesdk.errors import UsageError
     from edgesdk.sim.parameters import case as of_case
     from edgesdk.sim.trace import read_trace, retimed
     from edgesdk.sim.workload import draw
@@ -188,6 +203,15 @@ def _workload(case: str, changes: dict[str, Any], trace: Path | None) -> Workloa
     if case != "reference":
         raise UsageError(f"--case {case} draws a workload; it does not go with --trace")
     return retimed(read_trace(trace), changes)
+
+
+def _never_comes(parameters: Parameters) -> Iterator[str]:
+    """What was asked for and begins after the end."""
+    end = parameters.duration_s
+    if parameters.crash_share and parameters.crash_at_s >= end:
+        yield f"nothing crashes: --crash-at {parameters.crash_at_s:g} is not before {end:g} s"
+    if parameters.shift_at_s >= end:
+        yield f"no models shift: --shift-at {parameters.shift_at_s:g} is not before {end:g} s"
 
 
 def _told(words: str) -> None:

@@ -80,6 +80,8 @@ def test_a_recorded_trace_replays_to_the_same_figures(tmp_path: Path) -> None:
         (("--case", "moon"), "there is no case 'moon'; there are: reference"),
         (("--policy", "local,best"), "there is no policy 'best'; there are: local"),
         (("--duration", 3), "more than the warm-up"),
+        (("--gossip", 1e-6), "gossip_s is 1e-06; it must be 0 (the policy's own) or at least 0.1"),
+        (("--nodes", 4, "--write-trace", "/no/such/folder/x"), "cannot write the trace /no/such"),
         (("--trace", "missing.jsonl"), "cannot read the trace missing.jsonl"),
         (("--nodes", 20000, "--duration", 3600), "at most 2,000,000"),
     ],
@@ -89,6 +91,11 @@ def test_a_mistake_is_one_message(words: tuple[object, ...], says: str) -> None:
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert not done.stdout
+
+
+def test_a_crash_after_the_end_is_told() -> None:
+    done = sim("--nodes", 4, "--duration", 5, "--case", "crash10", "--no-oracle", "--json")
+    assert "nothing crashes: --crash-at 20 is not before 5 s" in done.stderr
 
 
 @pytest.mark.parametrize(
