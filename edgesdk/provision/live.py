@@ -138,7 +138,28 @@ class Live:
         for id_, host in free.items():
             if host.kind in kinds:  # also what an earlier manager rented: it may go, or be of use
                 self._adopt(id_, kinds.index(host.kind), now_s)
+        self._move_what_runs(running, now_s)
         self.fleet.observe(now_s, self.observer.planned)
+
+    def _move_what_runs(self, running: Mapping[str, Sequence[int]], now_s: float) -> None:
+        """What the plan puts elsewhere than where it runs goes on there until its new place has it,
+        and takes its state along."""
+        names = {m.slot: id_ for id_, m in self.machines.items()}
+        for id_, here in running.items():
+            machine = self.machines.get(id_)
+            places = {stream: int(self.fleet.machine[stream]) for stream in here}
+            leaving = [
+                s for s, at in places.items() if machine and at in names and names[at] != id_
+            ]
+            if machine is None or not leaving:
+                continue
+            machine.told, machine.told_s = tuple(sorted(here)), now_s
+            for stream in leaving:
+                one = self.streams[stream]
+                self.migrations += 1
+                if not one.stateless:
+                    self.assigner.left.setdefault(stream, id_)
+                self.told(f"{one.klass}/{one.camera}: {id_} -> {names[places[stream]]}")
 
     def _settle_in(self, stream: int, slot: int, left: list[int], wanted: dict[str, int]) -> None:
         left.remove(stream)
@@ -181,15 +202,9 @@ class Live:
     @property
     def settled(self) -> bool:
         """Whether every stream has a machine that was told of it."""
-        placed = self.fleet.machine
-        told = {
-            slot: set(m.told) for m in self.machines.values() if m.told is not None
-            for slot in [m.slot]
-        }  # fmt: skip
-        return all(
-            int(placed[s]) != NOWHERE and s in told.get(int(placed[s]), ())
-            for s in range(len(self.streams))
-        )
+        told = {m.slot: set(m.told) for m in self.machines.values() if m.told is not None}
+        placed = self.fleet.machine.tolist()
+        return all(s in told.get(placed[s], ()) for s in range(len(self.streams)))
 
     def where(self) -> dict[str, str]:
         """The machine of each camera; those without one are absent."""
