@@ -18,7 +18,7 @@ import typer
 
 from edgesdk.cli.interrupts import interrupts
 from edgesdk.cli.service import ServiceManager
-from edgesdk.errors import ConfigError, EdgeError
+from edgesdk.errors import BundleError, ConfigError, EdgeError
 
 if TYPE_CHECKING:
     from edgesdk.config import Config
@@ -201,10 +201,16 @@ def member_of(agent: Agent, config: Config) -> Placer | None:
     def give_states(caller: Any, body: Any) -> Any:
         return agent.give_states(body)
 
+    identity = Identity.load(config.cluster.bundle)
+    if identity.role != "node":
+        raise BundleError(
+            f"{config.cluster.bundle}: the bundle of an operator, which belongs on no node: it "
+            "administers all of them; make a node's with: edgesdk cluster add NAME"
+        )
     emulated = config.emulated
     return Member(
         config.cluster,
-        Identity.load(config.cluster.bundle),
+        identity,
         slots=8 if emulated is None else emulated.residents,
         service_class=_service_class(config),
         verbs={

@@ -112,6 +112,15 @@ def test_a_member_listens_on_its_three_ports_and_a_stranger_gets_nothing_out_of_
             assert done.stdout.strip() == "refused", done
 
 
+def test_a_node_does_not_run_with_the_bundle_of_an_operator(cluster, tmp_path):
+    bundle = cluster.authority.operator_bundle
+    (tmp_path / "node.toml").write_text(f'[cluster]\nbundle = "{bundle}"\n')
+    done = subprocess.run([*AGENT, str(tmp_path / "node.toml")], capture_output=True, text=True)
+    assert done.returncode == 8
+    assert "belongs on no node" in done.stderr
+    assert "edgesdk cluster add NAME" in done.stderr
+
+
 def test_an_identity_is_what_opens_a_port_beyond_loopback(cluster):
     nothing = lambda *words: None  # noqa: E731
     told = {"received": nothing, "joined": nothing, "left": nothing, "timer": nothing}
