@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgesdk.planner.aligning import align
 from edgesdk.planner.apportioning import Apportioned, apportion_whole
 from edgesdk.planner.balancing import balance
-from edgesdk.planner.heuristics import Packed, best_first_fit
+from edgesdk.planner.heuristics import ORDERS, RULES, Packed, best_first_fit, first_fit
 from edgesdk.planner.items import UNLIMITED, Items, Pattern
 
 __all__ = ["pack_apportioned"]
@@ -42,12 +42,14 @@ def pack_apportioned(
     """All streams, each type's as a split between whole machines says; the cheapest of some.
 
     The splits leave more and more spare room, until all streams find a place in it; before that
-    exchanges make room for few, and first fit opens machines for many. None where there are rules
-    that alignment does not know, too many streams for it, one type alone, or nothing cheaper than
-    *below*.
+    exchanges make room for few, and first fit opens machines for many. Where there are rules that
+    alignment does not know (loads, apart), first fit fills each type. None where there are too many
+    streams for it, one type alone, or nothing cheaper than *below*.
     """
     if np.count_nonzero(found.machines) < 2:
         return None
+    if not items.plain:
+        return _by_first_fit(items, found, expired)
     best: Packed | None = None
     for spare in _SPARE:
         split = apportion_whole(items, found, spare=spare, seconds=_SPLIT_SECONDS)
@@ -69,6 +71,26 @@ def pack_apportioned(
         if done:
             break
     return best and Packed(best.patterns, best.left, best.microusd, "apportioned")
+
+
+def _by_first_fit(items: Items, found: Apportioned, expired: Callable[[], bool]) -> Packed | None:
+    """Each type's streams on machines of that type, in the order that costs least there."""
+    patterns: Counter[Pattern] = Counter()
+    left = np.zeros_like(items.demand)
+    for kind, demand in enumerate(_allotted(items, found)):
+        best: Packed | None = None
+        for order in ORDERS.values() if demand.any() else ():
+            ranked = np.argsort(-order(items), kind="stable").tolist()
+            packed = first_fit(items, ranked, RULES["cheapest"], types=[kind], demand=demand)
+            if best is None or (_over(packed), packed.microusd) < (_over(best), best.microusd):
+                best = packed
+            if expired():
+                return None
+        if best is not None:
+            patterns.update(best.patterns)
+            left += best.left
+    filled = _completed(items, Packed(patterns, left, items.cost(patterns), "apportioned"))
+    return Packed(filled.patterns, filled.left, filled.microusd, "apportioned, first fit")
 
 
 def _aligned(

@@ -62,7 +62,7 @@ def apportion(items: Items, *, seconds: float) -> Apportioned | None:
         worth[there] = np.minimum(worth[there], (items.need[kind] @ prices[kind])[there])
     if not np.isfinite(worth).all():
         return None
-    cut = Cut((prices * items.room).sum(axis=1), float(worth @ items.demand))
+    cut = Cut((prices * _room(items)).sum(axis=1), float(worth @ items.demand))
     return Apportioned(program.machines, group, program.shares, cut) if cut.value > 0 else None
 
 
@@ -78,6 +78,15 @@ def apportion_whole(
     if not program.solved:
         return None
     return Apportioned(np.rint(program.machines), found.group, program.shares, found.cut)
+
+
+def _room(items: Items) -> Ints:
+    """What each type's machines have for streams, shape (types, resources): a machine that holds
+    any has the loads of that one, and so at least what each stream's loads need."""
+    if not items.uses.size:
+        return items.room
+    room: Ints = np.maximum(0, items.room - (items.uses @ items.loads).min(axis=0))
+    return room
 
 
 def _groups(items: Items) -> Ints | None:
@@ -185,6 +194,7 @@ class _Program:
             open_to = np.zeros(groups, bool)
             open_to[group[items.most[kind] > 0]] = True
             pairs += [(int(g), at) for g in np.flatnonzero(open_to)]
+        room = _room(items)
         infinite = highspy.kHighsInf
         rows = groups + len(types) * resources
         lp = highspy.HighsLp()
@@ -204,7 +214,7 @@ class _Program:
             starts.append(len(index))
         for at, kind in enumerate(types):
             index += range(groups + at * resources, groups + (at + 1) * resources)
-            value += (-items.room[kind] / scale).tolist()
+            value += (-room[kind] / scale).tolist()
             starts.append(len(index))
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
         lp.a_matrix_.start_ = np.array(starts)

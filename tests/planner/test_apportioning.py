@@ -45,6 +45,17 @@ def test_streams_that_all_differ_come_near_the_bound_on_machines_of_unlike_propo
     assert len(plan.instances()) > 1
 
 
+def test_shared_loads_and_streams_apart_are_no_reason_to_pack_by_totals() -> None:
+    plain = scattered(1000)
+    loaded = tuple(replace(c, loads=("model",)) for c in plain.classes)
+    names = tuple(c.name for c in plain.classes[:3])
+    problem = replace(plain, classes=loaded, loads={"model": (0, 100)}, apart=(names,))
+    plan = solve(problem, clock=time.monotonic, seconds=10.0, gap=0.02)
+    assert verify(problem, plan) == []
+    assert plan.gap <= 0.12
+    assert len(plan.instances()) > 1
+
+
 def test_the_bound_knows_that_one_types_memory_is_no_help_to_anothers_cores() -> None:
     """Resource by resource, ten full fast ones and one wide one would have enough of both."""
     machines = (
