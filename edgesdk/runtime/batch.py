@@ -10,10 +10,11 @@ from typing import cast
 from edgesdk.errors import Cancelled, EdgeError
 from edgesdk.runtime.request import Outcome, Request, Times
 from edgesdk.runtime.runnable import Runnable
+from edgesdk.runtime.seldom import Seldom
 
 __all__ = ["run", "runnable_of"]
 
-log = logging.getLogger(__name__)
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 def runnable_of(request: Request) -> Runnable:
@@ -32,7 +33,7 @@ def run(requests: Sequence[Request]) -> list[Outcome]:
         if isinstance(error, Cancelled):
             return [Outcome(requests[0], dropped="shutdown")]
         if not isinstance(error, EdgeError):
-            log.warning("inference failed", exc_info=True)
+            _seldom.warn("inference failed", error, started)
         took = time.monotonic_ns() - started
         times = Times(queue=started - requests[0].submitted_ns, infer=took)
         return [Outcome(requests[0], error=error, times=times)]

@@ -21,13 +21,14 @@ from edgesdk.runtime.ledger import End, State
 from edgesdk.runtime.outlet import Outlet
 from edgesdk.runtime.own_times import OwnTimes
 from edgesdk.runtime.program import CameraProgram, Stage, Wish
+from edgesdk.runtime.seldom import Seldom
 from edgesdk.runtime.sequencer import Sequencer
 from edgesdk.runtime.services import Port, Services, StageClock
 from edgesdk.runtime.task import CropResults, Mark, Missing, Task, Wanted
 
 __all__ = ["CameraFlow", "Port", "Services", "StageClock"]
 
-log = logging.getLogger(__name__)
+_seldom = Seldom(logging.getLogger(__name__))
 
 # A source that waits for us (pace=fast) has no clock that its frames could be late by.
 NO_DEADLINE_NS = 3600 * 1_000_000_000
@@ -356,7 +357,8 @@ class CameraFlow:
             where += f": {error.backend}:{error.device}"
         what = str(error) if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, EdgeError):
-            log.warning("%s failed on %s", stage.where, self.program.camera, exc_info=error)
+            words = f"{stage.where} failed on {self.program.camera}"
+            _seldom.warn(words, error, time.monotonic_ns())
         return Missing(End(State.FAILED, f"{where}: {' '.join(what.split())}"[:500]))
 
     def _release_pixels(self, task: Task) -> None:
