@@ -18,7 +18,7 @@ from edgesdk.balance.answering import Answering
 from edgesdk.balance.candidates import Candidates
 from edgesdk.balance.captives import Captives
 from edgesdk.balance.demand import Demand
-from edgesdk.balance.digest import HASHES, Digest
+from edgesdk.balance.digest import BRIEF, HASHES, Digest
 from edgesdk.balance.estimate import Costs
 from edgesdk.balance.fairness import Fairness
 from edgesdk.balance.home import Home
@@ -145,16 +145,18 @@ class Balancer:
             return
         if isinstance(message, Offer):
             given = self._answering.consider(sender, message, now_ns)
+            digest = self._digest(now_ns, BRIEF)
             answer = Answer(
                 message.number,
                 given.verdict,
                 given.ends_ns,
                 given.cost_ns,
                 given.token,
-                self._digest(now_ns),
+                digest,
                 given.wait_ns,
             )
-            self._view.told(sender, now_ns)
+            if digest.complete:
+                self._view.told(sender, now_ns)
             self._seat.send(sender, answer.pack(), now_ns)
         elif isinstance(message, Answer):
             self._view.hear(peer, message.digest, now_ns)
@@ -227,7 +229,7 @@ class Balancer:
             self._view.start(now_ns)
             self._placement.start(now_ns)
 
-    def _digest(self, now_ns: int) -> Digest:
+    def _digest(self, now_ns: int, most: int = HASHES) -> Digest:
         seat = self._seat
         local = seat.local
         residents = [*local.residents(), *local.installed()]
@@ -247,5 +249,5 @@ class Balancer:
             served,
             loading & 0xFFFF,
             max(0, ready - now_ns) if loading else 0,
-            tuple([model & 0xFFFF for model in residents[:HASHES]]),
+            tuple([model & 0xFFFF for model in residents[:most]]),
         )

@@ -1,4 +1,4 @@
-"""What a node tells about itself in some 20 to 40 bytes: in gossip and inside every answer."""
+"""What a node tells about itself: in gossip and, in some 20 to 40 bytes, inside every answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from edgesdk.errors import MessageError
 
-__all__ = ["HASHES", "Digest", "pack_digest", "unpack_digest"]
+__all__ = ["BRIEF", "HASHES", "Digest", "pack_digest", "unpack_digest"]
 
-HASHES = 8
-"""Residents named in one digest; a node that holds more names those of which it has most room."""
+HASHES = 64
+"""Residents named in one digest at most; of a node that holds more, the first."""
+BRIEF = 8
+"""Residents named inside an answer: there are many of those, and few nodes hold more."""
 
 _MS = 1_000_000
 _HEAD = struct.Struct("!HHHHBBBBHHBHH")
@@ -43,7 +45,12 @@ class Digest(NamedTuple):
     ready_ns: int
     """Time until that load ends."""
     keys: tuple[int, ...]
-    """Keys of up to eight residents."""
+    """Keys of residents: of all, if they are as many as *residents*."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it names all residents."""
+        return len(self.keys) >= self.residents
 
 
 def pack_digest(digest: Digest) -> bytes:

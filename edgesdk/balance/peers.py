@@ -92,6 +92,7 @@ class Peer:
             self.costs.clear()
             self.unlike.clear()
             self.suspect_ns = -_FOREVER
+            self.keys = ()
         self.sequence = digest.sequence
         self.digest = digest
         self.heard_ns = now_ns
@@ -99,7 +100,12 @@ class Peer:
         self.usual_ns += (digest.backlog_ns - self.usual_ns) // 4
         self.utilisation = digest.utilisation
         self.debit_ns = 0
-        self.keys = digest.keys
+        if digest.complete:
+            self.keys = digest.keys
+        else:
+            # Of what it does not name this time that was told longest ago is no more held.
+            known = dict.fromkeys(digest.keys + self.keys)
+            self.keys = tuple(known)[: digest.residents]
         self.residents = digest.residents or 1
         self.service_class = digest.service_class
         self.site = digest.site

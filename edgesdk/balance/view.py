@@ -13,6 +13,7 @@ from edgesdk.balance.actions import Meet
 from edgesdk.balance.digest import Digest
 from edgesdk.balance.links import CROSS_SITE, SAME_SITE
 from edgesdk.balance.messages import (
+    HELD_MAX,
     MEMBERS_MAX,
     WANTED_MAX,
     Exchange,
@@ -317,7 +318,12 @@ class View:
         if wanted:
             known.sort(key=lambda p: not any(key in p.keys for key in wanted))
         count = MEMBERS_MAX if wanted else 3
-        chosen = [Member(p.number, p.site, p.address, p.keys) for p in known[:count]]
+        chosen = []
+        for peer in known[:count]:
+            keys = peer.keys
+            if len(keys) > HELD_MAX:
+                keys = tuple(sorted(keys, key=lambda key: key not in wanted))
+            chosen.append(Member(peer.number, peer.site, peer.address, keys))
         return tuple(chosen)
 
     def _watch(self, peer: Peer, now_ns: int) -> None:

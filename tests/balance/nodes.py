@@ -37,7 +37,7 @@ class Machine(Local):
 
     def __init__(self, costs: dict[int, int], *, catalogue: dict[int, int] | None = None) -> None:
         self.catalogue = {**(catalogue or {}), **costs}
-        self.sched = Scheduler(max_streams=1, max_apps=1)
+        self.sched = Scheduler(max_streams=1, max_apps=1, max_models=64)
         self.slots_held: dict[int, int] = {}
         self.room = 4
         self.loading: dict[int, int] = {}

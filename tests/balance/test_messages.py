@@ -44,7 +44,7 @@ digests = st.builds(
     served=shares,
     loading=u16,
     ready_ns=u16.map(lambda n: n * 10 * MS),
-    keys=st.lists(u16, max_size=8).map(tuple),
+    keys=st.lists(u16, max_size=64).map(tuple),
 )
 micros = u32.map(lambda n: n * 1000)
 offers = st.builds(
@@ -221,11 +221,12 @@ def test_a_digest_is_about_forty_bytes():
     assert len(pack_digest(a_digest()._replace(keys=(1,) * 8))) <= 40
 
 
-def test_a_digest_names_at_most_eight_residents_but_tells_how_many_there_are():
+def test_a_digest_names_at_most_64_residents_but_tells_how_many_there_are():
     keys = tuple(range(100, 300))
     told = unpack_digest(pack_digest(a_digest()._replace(residents=200, keys=keys)))
-    assert told.keys == keys[:8]
+    assert told.keys == keys[:64]
     assert told.residents == 200
+    assert not told.complete
 
 
 def test_numbers_out_of_range_are_clipped_not_wrapped():

@@ -148,3 +148,49 @@ def test_a_catalogue_of_1000_models_is_found_where_it_is_held():
     right = {d.group.id: 2 + d.group.id // 4 for d in net.of(Deliver, 1)}
     assert len(right) == 80
     assert all(d.peer == right[d.group.id] for d in net.of(Deliver, 1))
+
+
+def test_a_model_among_sixty_of_a_peer_is_known_to_be_there():
+    net = Net()
+    net.add(1, Machine({5: 10_000 * MS}))
+    net.add(2, Machine(dict.fromkeys((*range(100, 159), 5), 20 * MS)))
+    net.run(2 * SECOND)
+    net.place(1, a_group(model=5, deadline_ns=3 * SECOND))
+    net.run(2 * SECOND + 100 * MS)
+    assert [action.peer for action in net.of(Deliver, 1)] == [2]
+
+
+def test_what_an_answer_does_not_name_is_still_held():
+    balancer = alone()
+    balancer.member(7, site=2, now_ns=0)
+    many = tuple(range(100, 160))
+    balancer.received(7, a_state(7, many), SECOND)
+    peer = balancer.members()[7]
+    brief = Digest(7, 2, 0, 2, 1, 60, 0.2, 0, 0.0, 1.0, 0, 0, many[:8])
+    balancer.received(7, State(brief).pack(), 2 * SECOND)
+    assert set(peer.keys) == set(many)
+    fewer = brief._replace(sequence=3, residents=10)
+    balancer.received(7, State(fewer).pack(), 3 * SECOND)
+    assert len(peer.keys) == 10
+    assert set(many[:8]) < set(peer.keys)
+
+
+def test_a_peer_that_restarts_holds_nothing_of_before():
+    balancer = alone()
+    balancer.member(7, site=2, now_ns=0)
+    balancer.received(7, a_state(7, tuple(range(100, 160))), SECOND)
+    again = Digest(8, 1, 0, 2, 1, 60, 0.2, 0, 0.0, 1.0, 0, 0, tuple(range(200, 208)))
+    balancer.received(7, State(again).pack(), 2 * SECOND)
+    assert set(balancer.members()[7].keys) == set(range(200, 208))
+
+
+def test_holders_of_what_is_wanted_are_named_with_it_however_much_they_hold():
+    balancer = alone()
+    balancer.member(7, site=2, now_ns=0)
+    balancer.member(9, site=2, now_ns=0)
+    balancer.received(7, a_state(7, tuple(range(100, 160))), SECOND)
+    balancer.actions()
+    balancer.received(9, Exchange(False, (155,), ()).pack(), SECOND)
+    ((_, reply),) = told(balancer, Exchange)
+    (named,) = [member for member in reply.members if member.number == 7]
+    assert 155 in named.keys
