@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from typing import Literal
 
 from edgesdk.cluster.identity import Identity
@@ -21,6 +22,8 @@ Cause = tuple[Literal["unreachable", "certificate", "identity"], str]
 
 # A peer that refuses our certificate says so after the handshake, if it says so.
 _WORD_SECONDS = 0.25
+# A peer that has not met this node yet drops what knocks; the kernel knocks again after a second.
+_KNOCK_SECONDS = 0.1
 _NO_WAY = {"unreachable", "silent", "not listening", "protocol"}
 
 
@@ -42,7 +45,7 @@ def find_cause(
     where = f"{address[0]}:{address[1]}"
     own = (source, 0) if source else None
     try:
-        with socket.create_connection(address, timeout, own) as plain:
+        with _connected(address, timeout, own) as plain:
             context = client_context(identity)
             with context.wrap_socket(plain) as secured:
                 found = authenticated(secured, identity)
@@ -56,6 +59,24 @@ def find_cause(
         told = explain(error, where)
         return ("unreachable" if told.cause in _NO_WAY else "certificate"), str(told)
     return None
+
+
+def _connected(
+    address: tuple[str, int], timeout: float, source: tuple[str, int] | None
+) -> socket.socket:
+    end = time.monotonic() + timeout
+    patience = _KNOCK_SECONDS
+    while True:
+        left = end - time.monotonic()
+        try:
+            plain = socket.create_connection(address, max(0.001, min(patience, left)), source)
+        except TimeoutError:
+            if left <= patience:
+                raise
+            patience *= 2
+            continue
+        plain.settimeout(timeout)
+        return plain
 
 
 def _listen(secured: ssl.SSLSocket) -> None:
