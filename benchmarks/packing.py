@@ -153,7 +153,10 @@ def vbp(folder: Path, seconds: float, every: int) -> None:
         known = [row for row in csv.DictReader(rows.open()) if int(row["optimum"]) >= 0]
         for row in known[::every]:
             name, optimum = row["instance"], int(row["optimum"])
-            problem = read_vbp((folder / rows.stem / f"{name}.vbp").read_text(), file=name)
+            file = folder / rows.stem / f"{name}.vbp"
+            if not file.is_file():
+                raise SystemExit(f"{file} is not there: unpack {rows.stem}.tar.gz in {folder}")
+            problem = read_vbp(file.read_text(), file=name)
             start = time.process_time()
             plan = solve(problem, clock=time.process_time, seconds=seconds)
             taken = time.process_time() - start
