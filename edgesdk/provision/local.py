@@ -36,14 +36,20 @@ class LocalProcesses:
     """Agents in folders below *folder*, in a cluster made for the occasion, on loopback.
 
     They end with this process, by :meth:`close` or however it ends. limits: how many of each type
-    at most.
+    at most. patience: with types whose agents end as they start.
     """
 
     name = "local"
     spends = False
     owns = True
 
-    def __init__(self, folder: Path, limits: Mapping[str, int | None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Mapping[str, int | None],
+        *,
+        patience: Patience | None = None,
+    ) -> None:
         self._folder = folder
         self._limits = dict(limits)
         authority = folder / "cluster"
@@ -53,7 +59,7 @@ class LocalProcesses:
         self.operator = Identity.load(self._authority.operator_bundle)
         self._hosts: dict[str, Host] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._patience = Patience()
+        self._patience = patience or Patience()
         self._next = 1 + max((int(f.name[2:]) for f in folder.glob("n-[0-9]*")), default=0)
 
     def hosts(self) -> Mapping[str, Host]:

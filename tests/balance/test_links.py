@@ -130,6 +130,19 @@ def test_an_application_that_was_away_has_saved_nothing_up():
     assert order[:4].count("back") in (2, 3)
 
 
+def weighed(number, app, weight, size, now):
+    """One frame of an application, with a second to go."""
+    return a_group(
+        number,
+        app=app,
+        weight=weight,
+        items=1,
+        payload_bytes=size,
+        captured_ns=now,
+        deadline_ns=now + SECOND,
+    )
+
+
 def test_two_applications_of_weights_1_and_3_share_a_saturated_link_1_to_3():
     net = Net(nic_bps=1e7)
     net.delivers = True
@@ -142,18 +155,7 @@ def test_two_applications_of_weights_1_and_3_share_a_saturated_link_1_to_3():
     for _ in range(400):
         for app, weight in ((1, 1.0), (2, 3.0)):
             number += 1
-            net.place(
-                1,
-                a_group(
-                    number,
-                    app=app,
-                    weight=weight,
-                    items=1,
-                    payload_bytes=size,
-                    captured_ns=net.now,
-                    deadline_ns=net.now + SECOND,
-                ),
-            )
+            net.place(1, weighed(number, app, weight, size, net.now))
         net.run(net.now + 50 * MS)  # twice what the link carries
     sent = {1: 0, 2: 0}
     for delivery in net.of(Deliver, 1):
@@ -180,20 +182,10 @@ def test_weights_hold_on_a_link_that_is_slower_than_the_node_knows(weights):
     sent = {1: 0, 2: 0}
     size, number = 49_000, 0  # 39 ms of the link
     settle = net.now + 10 * SECOND
-    groups = {}
     while net.now < settle + 20 * SECOND:
         for app, weight in enumerate(weights, 1):
             number += 1
-            groups[number] = a_group(
-                number,
-                app=app,
-                weight=weight,
-                items=1,
-                payload_bytes=size,
-                captured_ns=net.now,
-                deadline_ns=net.now + SECOND,
-            )
-            net.place(1, groups[number])
+            net.place(1, weighed(number, app, weight, size, net.now))
         net.run(net.now + SECOND // 30)  # more than twice what the link carries
     for delivery in net.of(Deliver, 1):
         if delivery.group.captured_ns > settle:
